@@ -1,0 +1,203 @@
+"""How much more alike a story's character is with consistent self-attention: `python3 bench/consistency.py`.
+
+Renders stories of six panels with the embedded demo through the host's own sampling, with and without the patch, and
+measures with the demo's reader. World and measure were frozen before the first number was taken; settings are chosen
+with `--split tuning`, whose stories are others than the reported ones.
+
+- character distance: mean Lab distance of the colours of each part (skin, hair, top, bottom, shoes, hat) between each
+  two panels; a part that only one of the two shows counts as the mean distance of two colours of the world's palette.
+- place diversity: mean Lab distance of the backgrounds between each two panels.
+- place, action: how often the panel shows what its prompt names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+PANELS = 6
+PARTS_WORTH = ("skin", "hair", "top", "bottom", "shoes", "hat")
+
+
+def make_story(split: str, number: int):
+    """A story whose character is named by kind alone. Returns the Story and each panel's place and action."""
+    from fabula.demo.captions import ACTION_WORDS, PLACE_WORDS, TIME_WORDS
+    from fabula.demo.world import ACTIONS, KINDS, PLACES, TIMES
+    from fabula.story.script import parse_story
+
+    rng = Random(f"consistency {split} {number}")
+    places, actions = rng.sample(PLACES, PANELS), rng.sample(ACTIONS, PANELS)
+    kind = rng.choice(KINDS)
+    lines = [
+        f"[Hero] {rng.choice(ACTION_WORDS[a])} {rng.choice(PLACE_WORDS[p])} {rng.choice(TIME_WORDS[rng.choice(TIMES)])}"
+        for p, a in zip(places, actions)
+    ]
+    article = "an" if kind[0] in "aeiou" else "a"
+    return parse_story(f"[Hero] {article} {kind}", "\n".join(lines), "(No style)", ""), places, actions
+
+
+def missing_part_distance() -> float:
+    import torch
+    from fabula.demo.reader import to_lab
+    from fabula.demo.world import CLOTH
+
+    lab = to_lab(torch.tensor([list(c) for c in CLOTH.values()]).float().T[None, :, :, None] / 255)[0, :, :, 0].T
+    return statistics.mean(float((a - b).norm()) for a, b in itertools.combinations(lab, 2))
+
+
+def character_distance(readings, missing: float) -> float:
+    """Mean over pairs of panels and over the parts that at least one of the two shows."""
+    distances = []
+    for a, b in itertools.combinations(readings, 2):
+        parts = [p for p in PARTS_WORTH if p in a.colours or p in b.colours]
+        each = [float((a.colours[p] - b.colours[p]).norm()) if p in a.colours and p in b.colours else missing for p in parts]
+        distances.append(statistics.mean(each) if each else missing)
+    return statistics.mean(distances)
+
+
+def place_diversity(readings) -> float:
+    pairs = itertools.combinations(readings, 2)
+    return statistics.mean(float((a.background - b.background).norm(dim=-1).nanmean()) for a, b in pairs)
+
+
+def bootstrap(groups: list[list[tuple[float, ...]]], statistic, draws: int = 2000) -> tuple[float, float]:
+    """95 % interval of `statistic` over resampled stories; `groups` holds each story's runs."""
+    rng = Random(0)
+    values = sorted(statistic([run for g in rng.choices(groups, k=len(groups)) for run in g]) for _ in range(draws))
+    return values[int(0.025 * draws)], values[int(0.975 * draws)]
+
+
+def drawn_scale(missing: float, read_pictures) -> tuple[float, float]:
+    """What the measure gives for drawings: the same character throughout, and another one in each panel."""
+    from fabula.demo.drawing import draw_picture
+    from fabula.demo.world import random_character, random_figure, random_scene
+
+    results = []
+    for same in (True, False):
+        distances = []
+        for number in range(20):
+            rng = Random(f"scale {number}")
+            kept = random_character(rng)
+            pictures = [random_scene(rng, (random_figure(rng, kept if same else random_character(rng)),)) for _ in range(PANELS)]
+            distances.append(character_distance(read_pictures([draw_picture(p)[0] for p in pictures]), missing))
+        results.append(statistics.median(distances))
+    return results[0], results[1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stories", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--split", choices=("report", "tuning"), default="report")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--cfg", type=float, default=4.0)
+    parser.add_argument("--sampler", default="euler")
+    parser.add_argument("--scheduler", default="normal")
+    parser.add_argument("--sampling-rate", type=float, default=0.5)
+    parser.add_argument("--schedule", default="always")
+    parser.add_argument("--sheets", type=Path, help="folder for a sheet of pictures of each story's first seed")
+    options = parser.parse_args()
+
+    import environment
+
+    environment.run_inside(__file__)
+    import host
+
+    host.prepare_in_process(host.find_host())
+    import pack
+
+    pack.load_pack()
+    return run(options)
+
+
+def run(options: argparse.Namespace) -> int:
+    import torch
+    from fabula.demo import models, train_reader
+    from fabula.demo.reader import read
+    from fabula.host.consistent_attention import apply
+    from fabula.host.encode_story import empty_latents, encode_story
+    from fabula.host.images import to_images, to_pixels
+    from fabula.host.render import sample
+
+    reader, missing = models.load_reader(), missing_part_distance()
+
+    def read_pictures(pictures):
+        return read(reader, to_pixels(pictures).permute(0, 3, 1, 2))
+
+    held_out, labels, parts = train_reader.draw_examples(500, seed=2)
+    print("reader on held-out drawings: " + ", ".join(
+        f"{name} {share:.3f}" for name, share in train_reader.accuracy(reader, held_out.float() / 255, labels, parts).items()))
+    same, different = drawn_scale(missing, read_pictures)
+    print(f"scale, on drawings: same character {same:.1f}, another in each panel {different:.1f}", flush=True)
+
+    model, clip, vae = models.load_model(), models.load_clip(), models.load_vae()
+    patched = apply(model, options.sampling_rate, options.schedule, 0.0, 1.0, seed=0)
+    results: list[list[dict[str, tuple[float, ...]]]] = []
+    started = time.monotonic()
+    for number in range(options.stories):
+        story, places, actions = make_story(options.split, number)
+        runs = []
+        for seed in range(options.seeds):
+            run_values: dict[str, tuple[float, ...]] = {}
+            with torch.inference_mode():
+                positive, negative = encode_story(clip, story, 256, 256)
+                for name, net in (("without", model), ("with", patched)):
+                    latents = sample(net, positive, negative, empty_latents(PANELS, 256, 256), 1000 * number + seed,
+                                     options.steps, options.cfg, options.sampler, options.scheduler)
+                    pictures = to_images(vae.decode(latents))
+                    readings = read_pictures(pictures)
+                    run_values[name] = (
+                        character_distance(readings, missing), place_diversity(readings),
+                        statistics.mean(r.labels["place"] == p for r, p in zip(readings, places)),
+                        statistics.mean(r.labels["action"] == a for r, a in zip(readings, actions)),
+                    )
+                    if options.sheets and seed == 0:
+                        save_strip(pictures, options.sheets / f"{options.split}_{number:02d}_{name}.png")
+            runs.append(run_values)
+        results.append(runs)
+        print(f"story {number + 1}/{options.stories}, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    print_table(results, options)
+    return 0
+
+
+def save_strip(pictures, path: Path) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    width, height = pictures[0].size
+    strip = Image.new("RGB", (width * len(pictures), height))
+    for i, picture in enumerate(pictures):
+        strip.paste(picture, (i * width, 0))
+    strip.save(path)
+
+
+def print_table(results, options: argparse.Namespace) -> None:
+    print(f"{options.stories} stories x {options.seeds} seeds ({options.split}), {options.steps} steps {options.sampler}/"
+          f"{options.scheduler}, cfg {options.cfg}, rate {options.sampling_rate}, schedule {options.schedule}; medians, shares are means; [95 % interval over stories]")
+    print(f"{'':22}{'without':>24}{'with':>24}{'with / without':>26}")
+    for column, (name, centre) in enumerate((
+        ("character distance", statistics.median), ("place diversity", statistics.median),
+        ("place right", statistics.mean), ("action right", statistics.mean),
+    )):
+        groups = [[(r["without"][column], r["with"][column]) for r in runs] for runs in results]
+        flat = [pair for g in groups for pair in g]
+        cells = []
+        for statistic in (
+            lambda pairs: centre(p[0] for p in pairs),
+            lambda pairs: centre(p[1] for p in pairs),
+            lambda pairs: centre(p[1] for p in pairs) / max(centre(p[0] for p in pairs), 1e-9),
+        ):
+            low, high = bootstrap(groups, statistic)
+            cells.append(f"{statistic(flat):.3f} [{low:.3f}, {high:.3f}]")
+        print(f"{name:22}{cells[0]:>24}{cells[1]:>24}{cells[2]:>26}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Trains the demo's VAE on drawings of the demo world."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from ..host.demo_models import autoencoder_module, initialise
+from . import fast_norm, sizes
+from .drawing import draw_picture
+from .world import random_pair, random_single
+
+CROP = 128
+LATENT_WEIGHT = 1e-6
+
+
+def draw_pool(count: int, seed: int) -> torch.Tensor:
+    """`count` drawings as a (count, 3, 256, 256) uint8 tensor."""
+    rng = Random(seed)
+    pictures = (random_pair(rng, rng.random() < 0.5) if rng.random() < 0.3 else random_single(rng) for _ in range(count))
+    return torch.stack([torch.from_numpy(np.array(draw_picture(p)[0])).permute(2, 0, 1) for p in pictures])
+
+
+def _edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+
+
+def reconstruct(vae, images: torch.Tensor, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Encodes and decodes `images` (batch, 3, height, width) in -1..1. Returns the decoded images and the latents.
+
+    A KL term collapsed this small net to grey; instead the decoder learns to forgive up to `noise` standard
+    deviations, which is what a diffusion model's inexact latents need, and the latents are held small.
+    """
+    latent = vae.quant_conv(vae.encoder(images)).float().chunk(2, 1)[0]
+    level = noise * latent.std().detach() * torch.rand(len(latent), 1, 1, 1)
+    noisy = latent + level * torch.randn_like(latent)
+    return vae.decoder(vae.post_quant_conv(noisy)).float(), latent
+
+
+def save_sheet(vae, images: torch.Tensor, path: Path) -> float:
+    """Originals above, reconstructions below. Returns the mean absolute error on 0..255."""
+    with torch.no_grad():
+        decoded = vae.decoder(vae.post_quant_conv(vae.quant_conv(vae.encoder(images)).chunk(2, 1)[0])).clamp(-1, 1)
+    rows = [torch.cat(list(t), dim=2) for t in (images, decoded)]
+    sheet = ((torch.cat(rows, dim=1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(sheet).save(path)
+    return float((decoded - images).abs().mean() * 127.5)
+
+
+def train(folder: Path, steps: int, batch: int = 8, seed: int = 1, rate: float = 1e-3, pool_size: int = 3000) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    pool = draw_pool(pool_size, seed)
+    held_out = draw_pool(5, seed + 1).float() / 127.5 - 1
+    vae = autoencoder_module(sizes.VAE)
+    initialise(vae)
+    vae.to(memory_format=torch.channels_last)
+    average = torch.optim.swa_utils.AveragedModel(vae, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
+    fast_norm.install(vae)
+    optimiser = torch.optim.AdamW(vae.parameters(), lr=rate, weight_decay=0.0, betas=(0.9, 0.99))
+    started = time.monotonic()
+    for step in range(steps):
+        full = step >= steps * 0.85  # the middle attention meets the whole picture's tokens
+        picked = pool[torch.randint(len(pool), (batch // 4 if full else batch,))].float() / 127.5 - 1
+        if not full:
+            y, x = torch.randint(0, 256 - CROP + 1, (2,)).tolist()
+            picked = picked[..., y : y + CROP, x : x + CROP]
+        for group in optimiser.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / 100) * min(1.0, (steps - step) / (0.5 * steps))
+        with torch.autocast("cpu", torch.bfloat16):
+            noise = 0.15 if step > steps * 0.2 else 0.0
+            decoded, latent = reconstruct(vae, picked.contiguous(memory_format=torch.channels_last), noise)
+        error = F.l1_loss(decoded, picked)
+        coarse = F.l1_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(picked, 8))
+        loss = error + coarse + F.mse_loss(decoded, picked) + LATENT_WEIGHT * latent.square().mean()
+        if step > steps * 0.2:  # earlier, the cheapest way to even edges is plain grey
+            loss = loss + 0.5 * sum(F.l1_loss(a, b) for a, b in zip(_edges(decoded), _edges(picked)))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimiser.step()
+        average.update_parameters(vae)
+        if step % 50 == 0 or step == steps - 1:
+            print(f"step {step}: l1 {error * 127.5:.2f}/255, latent std {latent.std():.2f}, {time.monotonic() - started:.0f} s", flush=True)
+        if step % 500 == 499 or step == steps - 1:
+            shown = save_sheet(average.module, held_out, folder / "vae_sheet.png")
+            print(f"held out: l1 {shown:.2f}/255", flush=True)
+            torch.save(average.module.state_dict(), folder / "vae.pt")
+    return average.module.state_dict()

@@ -1,0 +1,1 @@
+"""The only part of Fabula that touches ComfyUI."""

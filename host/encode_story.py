@@ -1,0 +1,74 @@
+"""A story's panels as one conditioning row each."""
+
+from __future__ import annotations
+
+import torch
+from comfy.sd import CLIP
+
+from ..story.script import Story
+from ..story.styles import apply_style
+
+NODE = "Fabula_EncodeStory"
+Conditioning = list
+
+
+def encode_story(clip: CLIP, story: Story, width: int, height: int) -> tuple[Conditioning, Conditioning]:
+    """Encodes every panel with its style, and the negative prompt once a panel.
+
+    Returns: positive and negative; each entry's cond is (panels, 77 x chunks, channels), its pooled output
+    (panels, channels). All rows have the length of the longest prompt: shorter ones get empty 77-token chunks.
+    """
+    texts = [apply_style(story.style, panel.prompt, story.negative) for panel in story.panels]
+    positives = [clip.tokenize(positive) for positive, _ in texts]
+    negatives = [clip.tokenize(negative) for _, negative in texts]
+    _pad_chunks(clip, [*positives, *negatives])
+    extra = {
+        "width": width, "height": height, "crop_w": 0, "crop_h": 0, "target_width": width, "target_height": height,
+        "fabula": {"panels": tuple(panel.number for panel in story.panels), "characters": tuple(p.characters for p in story.panels)},
+    }
+    return _encode_rows(clip, positives, extra), _encode_rows(clip, negatives, extra)
+
+
+def _pad_chunks(clip: CLIP, prompts: list[dict]) -> None:
+    """Appends chunks of the empty prompt until each encoder has equally many chunks of every prompt."""
+    empty = clip.tokenize("")
+    for encoder in empty:
+        longest = max(len(prompt[encoder]) for prompt in prompts)
+        for prompt in prompts:
+            prompt[encoder] = [*prompt[encoder], *([empty[encoder][0]] * (longest - len(prompt[encoder])))]
+
+
+def _encode_rows(clip: CLIP, prompts: list[dict], extra: dict) -> Conditioning:
+    known: dict[str, list] = {}
+    rows = []
+    for prompt in prompts:
+        key = repr(prompt)
+        if key not in known:
+            known[key] = clip.encode_from_tokens_scheduled(prompt)
+        rows.append(known[key])
+    entries = []
+    # More than one entry a prompt where the user schedules the text encoder's weights; the n-th ones belong together.
+    for parts in zip(*rows):
+        conds = [cond for cond, _ in parts]
+        if len({c.shape[1:] for c in conds}) > 1:
+            raise ValueError(
+                f"{NODE}: input 'clip' gives rows of different sizes ({', '.join(str(tuple(c.shape)) for c in conds)}), "
+                "which cannot be one batch. Use the CLIP of an SDXL or SD1.5 checkpoint."
+            )
+        options = {**parts[0][1], **extra}
+        pooled = [options_of["pooled_output"] for _, options_of in parts if options_of.get("pooled_output") is not None]
+        if len(pooled) == len(parts):
+            options["pooled_output"] = torch.cat(pooled)
+        entries.append([torch.cat(conds), options])
+    return entries
+
+
+def empty_latents(panels: int, width: int, height: int) -> dict:
+    """One empty latent a panel, (panels, 4, height / 8, width / 8), numbered so that a panel keeps its noise.
+
+    Raises: ValueError for a size that is not a multiple of 8.
+    """
+    for name, size in (("width", width), ("height", height)):
+        if size % 8:
+            raise ValueError(f"{NODE}: input '{name}' is {size}, but must be a multiple of 8; {size // 8 * 8} is near.")
+    return {"samples": torch.zeros(panels, 4, height // 8, width // 8), "batch_index": list(range(panels))}

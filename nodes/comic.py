@@ -1,0 +1,48 @@
+"""Panels onto pages: `Fabula_ComicPage`."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..comic.lettering import load_font
+from ..comic.page import draw_page
+from ..host import folders
+from ..host.images import to_images, to_pixels
+from .types import StoryType
+
+
+class ComicPage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Fabula_ComicPage",
+            display_name="Comic Page",
+            category="Fabula/comic",
+            description="Lays the panels out on a page, each with its caption.",
+            is_input_list=True,
+            inputs=[
+                io.Image.Input("images", tooltip="The panels, in the story's order: a batch, or a list of batches."),
+                io.Combo.Input("layout", options=["grid"], default="grid", tooltip="grid: rows of equal panels."),
+                io.Int.Input("page_width", default=1536, min=256, max=8192, step=8, tooltip="Width of the page in pixels."),
+                io.Combo.Input("font", options=folders.font_names(), tooltip="Font of the captions. Put .ttf and .otf files into models/fonts."),
+                io.Int.Input("font_size", default=30, min=6, max=400, tooltip="Size of the captions in pixels."),
+                io.Int.Input("seed", default=0, min=0, max=2**63 - 1, control_after_generate=False, tooltip="Used by layouts that vary; grid does not."),
+                StoryType.Input("story", optional=True, tooltip="Whose captions stand under the panels."),
+            ],
+            outputs=[io.Image.Output(display_name="pages", is_output_list=True, tooltip="A list of pages.")],
+        )
+
+    @classmethod
+    def execute(cls, images, layout, page_width, font, font_size, seed, story=None) -> io.NodeOutput:
+        pictures = [picture for batch in images for picture in to_images(batch)]
+        captions = story[0].captions if story and story[0] else [""] * len(pictures)
+        if len(captions) != len(pictures):
+            raise ValueError(
+                f"Fabula_ComicPage: input 'images' has {len(pictures)} pictures, but input 'story' has {len(captions)} panels. "
+                "Connect the pictures of this very story, or leave 'story' open for a page without captions."
+            )
+        try:
+            page = draw_page(pictures, captions, page_width[0], load_font(folders.font_path(font[0]), font_size[0]))
+        except ValueError as error:
+            raise ValueError(f"Fabula_ComicPage: {error}") from error
+        return io.NodeOutput([to_pixels([page])])

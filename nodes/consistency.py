@@ -1,0 +1,46 @@
+"""The same characters in every panel: `Fabula_ConsistentAttention`."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..attention.schedule import SCHEDULES
+from ..host.consistent_attention import apply
+
+LATER = " Mode batch does not use it; the modes anchors and window, which do, are not there yet."
+
+
+class ConsistentAttention(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Fabula_ConsistentAttention",
+            display_name="Consistent Attention",
+            category="Fabula/consistency",
+            description="Consistent self-attention (StoryDiffusion): while they are drawn, the panels see each other's "
+            "characters. No training, any sampler. Place it between the checkpoint and the sampler.",
+            inputs=[
+                io.Model.Input("model", tooltip="An SDXL or SD1.5 model."),
+                io.Float.Input(
+                    "sampling_rate", default=0.5, min=0.0, max=1.0, step=0.05,
+                    tooltip="Share of the other panels' tokens that each panel sees. More is more alike and slower; 0.5 is the paper's.",
+                ),
+                io.Int.Input("id_length", default=2, min=1, max=16, tooltip="Panels of a character that serve as its anchors." + LATER),
+                io.Combo.Input("mode", options=["batch"], default="batch", tooltip="batch: every panel sees every other one."),
+                io.Int.Input("tile_size", default=4, min=1, max=64, tooltip="Panels denoised at once." + LATER),
+                io.Combo.Input(
+                    "schedule", options=list(SCHEDULES), default="storydiffusion",
+                    tooltip="storydiffusion: off in the first step, then each layer on with probability 0.7, from step 20 "
+                    "on 0.9, as the official code does. always: every layer in every step.",
+                ),
+                io.Float.Input("start_percent", default=0.0, min=0.0, max=1.0, step=0.01, tooltip="Where in the sampling it begins."),
+                io.Float.Input("end_percent", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Where in the sampling it ends."),
+                io.Int.Input("seed", default=0, min=0, max=2**63 - 1, control_after_generate=False, tooltip="Which tokens and layers are drawn."),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="For the sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, model, sampling_rate: float, id_length: int, mode: str, tile_size: int, schedule: str,
+                start_percent: float, end_percent: float, seed: int) -> io.NodeOutput:
+        return io.NodeOutput(apply(model, sampling_rate, schedule, start_percent, end_percent, seed))

@@ -1,0 +1,78 @@
+"""From a written story to conditioning: `Fabula_Story`, `Fabula_EncodeStory`."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host.encode_story import empty_latents, encode_story
+from ..story.script import StoryError, parse_story
+from ..story.styles import NO_STYLE, STYLES
+from .types import StoryType
+
+CHARACTERS = "[Mia] a girl with ginger hair, red coat, blue trousers"
+PANELS = """[Mia] waving in the forest # Mia found a map.
+[Mia] running through the city # She ran all day.
+[Mia] reading a book in the library # And learned what it meant."""
+
+
+class StoryScript(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Fabula_Story",
+            display_name="Story",
+            category="Fabula/story",
+            description="Reads a story: who is in it, and one line a panel.",
+            inputs=[
+                io.String.Input(
+                    "characters", multiline=True, default=CHARACTERS,
+                    tooltip="One character a line: [Name] what the model shall draw. Lines that begin with // are skipped.",
+                ),
+                io.String.Input(
+                    "panels", multiline=True, default=PANELS,
+                    tooltip="One panel a line: [Name] what happens # caption. Without a # the line is its own caption.",
+                ),
+                io.Combo.Input("style", options=list(STYLES), default=NO_STYLE, tooltip="Words put around every panel's prompt."),
+                io.String.Input("negative", multiline=True, default="", tooltip="What no panel shall show. The style adds its own."),
+            ],
+            outputs=[
+                StoryType.Output(display_name="story", tooltip="The story, for the other Fabula nodes."),
+                io.Int.Output(display_name="panel count", tooltip="How many panels the story has."),
+                io.String.Output(display_name="captions", tooltip="The captions, one a line."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, characters: str, panels: str, style: str, negative: str) -> io.NodeOutput:
+        try:
+            story = parse_story(characters, panels, style, negative)
+        except StoryError as error:
+            raise ValueError(f"Fabula_Story cannot read the story.\n{error}") from error
+        return io.NodeOutput(story, len(story.panels), "\n".join(story.captions))
+
+
+class EncodeStory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Fabula_EncodeStory",
+            display_name="Encode Story",
+            category="Fabula/story",
+            description="Encodes every panel of a story as one row, with an empty latent for each.",
+            inputs=[
+                io.Clip.Input("clip", tooltip="The text encoder of your checkpoint."),
+                StoryType.Input("story", tooltip="From Story."),
+                io.Int.Input("width", default=1024, min=64, max=8192, step=8, tooltip="Width of a panel in pixels."),
+                io.Int.Input("height", default=1024, min=64, max=8192, step=8, tooltip="Height of a panel in pixels."),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive", tooltip="One row a panel."),
+                io.Conditioning.Output(display_name="negative", tooltip="One row a panel."),
+                io.Latent.Output(display_name="latent", tooltip="One empty latent a panel, for the sampler."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, clip, story, width: int, height: int) -> io.NodeOutput:
+        positive, negative = encode_story(clip, story, width, height)
+        return io.NodeOutput(positive, negative, empty_latents(len(story.panels), width, height))

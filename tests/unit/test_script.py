@@ -1,0 +1,197 @@
+"""The story script: what a user types becomes the right panels, and every mistake comes back at once."""
+
+import time
+
+import pytest
+
+from fabula.story.script import Character, Story, StoryError, parse_story
+
+CAST = "[Bob] a man with a grey beard, blue coat\n[Ann] a girl in a yellow dress"
+
+
+def story(panels: str, characters: str = CAST) -> Story:
+    return parse_story(characters, panels, "(No style)", "")
+
+
+def panel(line: str, characters: str = CAST):
+    (only,) = story(line, characters).panels
+    return only
+
+
+def mistakes(panels: str, characters: str = CAST):
+    with pytest.raises(StoryError) as caught:
+        story(panels, characters)
+    return caught.value.mistakes
+
+
+def test_a_tag_becomes_its_description_and_the_caption_follows_the_hash():
+    one = panel("[Bob] feeds the ducks # Every morning.")
+    assert one.prompt == "a man with a grey beard, blue coat feeds the ducks"
+    assert (one.caption, one.characters, one.number, one.line) == ("Every morning.", ("Bob",), 1, 1)
+
+
+def test_mentions_point_at_the_descriptions():
+    one = panel("In the park [Bob] meets[Ann],and [Bob]'s dog barks")
+    descriptions = {"Bob": "a man with a grey beard, blue coat", "Ann": "a girl in a yellow dress"}
+    assert [mention.tag for mention in one.mentions] == ["Bob", "Ann", "Bob"]
+    for mention in one.mentions:
+        assert one.prompt[mention.start:mention.end] == descriptions[mention.tag]
+    assert one.characters == ("Bob", "Ann")
+    assert one.prompt == (
+        "In the park a man with a grey beard, blue coat meets a girl in a yellow dress,"
+        "and a man with a grey beard, blue coat's dog barks"
+    )
+
+
+def test_only_the_last_hash_parts_the_caption():
+    one = panel("[Bob] at house #7 # He rings.")
+    assert one.prompt.endswith("at house #7")
+    assert one.caption == "He rings."
+
+
+def test_a_hash_inside_a_tag_belongs_to_the_name():
+    one = panel("[Guard #2] yawns", "[Guard #2] a tall guard")
+    assert (one.prompt, one.caption) == ("a tall guard yawns", "Guard #2 yawns")
+
+
+def test_without_a_hash_the_line_without_brackets_is_the_caption():
+    assert panel("[Bob] greets [Ann]").caption == "Bob greets Ann"
+    assert panel("[NC] an empty bench").caption == "an empty bench"
+    assert panel("[小明]在公园", "[小明] a boy").caption == "小明在公园"
+
+
+def test_a_bare_hash_asks_for_no_caption_and_tags_in_captions_lose_their_brackets():
+    assert panel("[Bob] sleeps #").caption == ""
+    assert panel("[Bob] sleeps # [Bob] dreams [softly]").caption == "Bob dreams [softly]"
+
+
+def test_nc_is_a_panel_alone_and_is_not_drawn():
+    one = panel("[NC] rain on a bench # Nobody came.")
+    assert (one.prompt, one.characters, one.alone) == ("rain on a bench", (), True)
+    assert not panel("rain on a bench").alone
+
+
+@pytest.mark.parametrize("tag", ["小明", "さくら", "سارة", "Zoë", "Old Man"])
+def test_tags_of_any_script(tag):
+    one = panel(f"[ {tag} ] waves", f"[{tag}] a friend")
+    assert (one.prompt, one.characters) == ("a friend waves", (tag,))
+
+
+def test_one_name_spelt_in_two_unicode_forms_is_one_name():
+    assert panel("[Zoe\u0308] waves", "[Zo\u00eb] a friend").characters == ("Zo\u00eb",)
+
+
+def test_case_is_a_second_choice():
+    two = "[bob] a dog\n[Bob] a man"
+    assert panel("[Bob] runs", two).prompt == "a man runs"
+    assert panel("[bob] runs", two).prompt == "a dog runs"
+    assert panel("[BOB] runs").characters == ("Bob",)
+    (mistake,) = mistakes("[BOB] runs", two)
+    assert "[bob] or [Bob]" in mistake.remedy
+
+
+def test_comments_and_blank_lines_are_skipped_and_lines_keep_their_numbers():
+    whole = story("\r\n// the park\r\n[Bob] walks\r\n\r\n  // rain\n[Ann] runs\n", f"// cast\n\n{CAST}")
+    assert [(one.number, one.line) for one in whole.panels] == [(1, 3), (2, 6)]
+    assert whole.characters[0] == Character("Bob", "a man with a grey beard, blue coat")
+
+
+def test_a_note_after_a_description_stays_out_of_it():
+    assert panel("[Bob] runs", "[Bob] a man # the hero").prompt == "a man runs"
+
+
+def test_captions_and_unused_characters():
+    whole = story("[Bob] walks # One\n[NC] rain # Two")
+    assert whole.captions == ["One", "Two"]
+    assert whole.unused_characters == ("Ann",)
+
+
+def test_style_and_negative_are_kept():
+    whole = parse_story(CAST, "[Bob] walks", "Line art", " blurry\n")
+    assert (whole.style, whole.negative) == ("Line art", "blurry")
+
+
+@pytest.mark.parametrize("panels", ["", "  \n\t\n", "// only a comment"])
+def test_an_empty_story_is_a_mistake(panels):
+    (mistake,) = mistakes(panels)
+    assert (mistake.input_name, mistake.line) == ("panels", 0)
+    assert "no panels" in mistake.message
+
+
+@pytest.mark.parametrize("line", ["[Bob]", "[Bob] [Ann]", "[NC]", "# only a caption", "[Bob], # Hello", "..."])
+def test_a_panel_without_text_is_a_mistake(line):
+    (mistake,) = mistakes(line)
+    assert "no text" in mistake.message and "Describe what happens" in mistake.remedy
+
+
+def test_an_unknown_tag_is_named_with_the_known_ones_and_the_closest():
+    (mistake,) = mistakes("[Bob] walks\n[Amn] and [Amn] run")
+    assert (mistake.input_name, mistake.line, mistake.text) == ("panels", 2, "[Amn] and [Amn] run")
+    assert "[Amn]" in mistake.message
+    assert "Did you mean [Ann]?" in mistake.remedy and "[Bob], [Ann]" in mistake.remedy
+
+
+def test_an_unknown_tag_where_nobody_is_defined():
+    (mistake,) = mistakes("[Bob] walks", "")
+    assert "No characters are defined" in mistake.remedy
+
+
+@pytest.mark.parametrize(
+    ("characters", "message"),
+    [
+        ("[Bob] a man\n[Bob] a boy", "already defined on line 1"),
+        ("[Bob] a man\nAnn: a girl", "begins with its name in square brackets"),
+        ("[Bob]  ", "has no description"),
+        ("[Bob] # a note only", "has no description"),
+        ("[Bob] a man\n[ ] a girl", "brackets are empty"),
+        ("[Bob] a man\n[nc] nobody", "means that a panel has no character"),
+        ("[Bob] a man\n[Ann] [Eve] twins", "one character only"),
+    ],
+)
+def test_mistakes_in_characters(characters, message):
+    (mistake,) = mistakes("[Bob] walks", characters)  # only one: a poor description does not make the tag unknown
+    assert mistake.input_name == "characters"
+    assert mistake.line == len(characters.split("\n"))
+    assert message in mistake.message and mistake.remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[] walks", "brackets are empty"),
+        ("[NC] [Bob] walks", "stands beside"),
+        ("[Bob walks", "no partner"),
+        ("Bob] walks", "no partner"),
+    ],
+)
+def test_mistakes_in_panels(line, message):
+    (mistake,) = mistakes(line)
+    assert message in mistake.message and mistake.remedy
+
+
+def test_all_mistakes_of_both_texts_come_at_once_one_a_line():
+    with pytest.raises(StoryError) as caught:
+        story("[Bob] walks\n[Bbo] runs\n[Bob]", "[Bob] a man\nAnn")
+    lines = str(caught.value).splitlines()
+    assert [line.split(",")[:2] for line in lines] == [
+        ["characters", " line 2"], ["panels", " line 2"], ["panels", " line 3"]
+    ]
+    assert '"[Bbo] runs"' in lines[1] and "Did you mean [Bob]?" in lines[1]
+
+
+def test_a_very_long_error_stays_readable():
+    with pytest.raises(StoryError) as caught:
+        story("\n".join(["[Eve] " + "walks " * 500] * 1000))
+    assert len(caught.value.mistakes) == 1000
+    assert len(str(caught.value)) < 60_000
+
+
+def test_long_scripts_parse_quickly():
+    start = time.perf_counter()
+    story("\n".join(["[Bob] walks with [Ann] # They walk."] * 10_000))
+    mistakes("[" * 500_000 + "x" * 500_000)
+    assert time.perf_counter() - start < 10  # about one second on one core; far more where a step is quadratic
+
+
+def test_control_characters_become_spaces():
+    assert panel("\ufeff[Bob]\twalks\x00fast\u2028now").prompt.endswith("coat walks fast now")

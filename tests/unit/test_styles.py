@@ -1,0 +1,45 @@
+"""Styles: a story's look is added around the user's words and never instead of them."""
+
+import pytest
+
+from fabula.story.styles import NO_STYLE, STYLES, apply_style
+
+
+def test_no_style_is_first_and_changes_nothing():
+    assert next(iter(STYLES)) == NO_STYLE == "(No style)"
+    assert apply_style(NO_STYLE, " a {cat} ", "bad ") == (" a {cat} ", "bad ")
+
+
+def test_the_names_users_know_from_storydiffusion_are_there():
+    assert set(STYLES) == {
+        "(No style)", "Japanese Anime", "Digital/Oil Painting", "Pixar/Disney Character", "Photographic", "Comic book",
+        "Line art", "Black and White Film Noir", "Isometric Rooms",
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in STYLES if name != NO_STYLE])
+def test_a_style_keeps_the_users_words_and_adds_its_own(name):
+    prompt, negative = apply_style(name, "a {red|blue} cat", "too many tails")
+    assert prompt.count("a {red|blue} cat") == 1 and len(prompt) > len("a {red|blue} cat")
+    assert prompt.index("a {red|blue} cat") == STYLES[name].prompt_start
+    assert negative.endswith(", too many tails")
+    assert apply_style(name, "a cat", "")[1] == STYLES[name].negative != ""
+
+
+@pytest.mark.parametrize("name", list(STYLES))
+def test_templates_are_sound(name):
+    style = STYLES[name]
+    assert style.template.count("{prompt}") == 1
+    for text in (style.template, style.negative):
+        assert text.count("(") == text.count(")")
+    assert len(style.template.split()) <= 24  # room for the panel's own words within 75 tokens
+
+
+def test_every_style_looks_different():
+    assert len({apply_style(name, "a cat", "") for name in STYLES}) == len(STYLES)
+
+
+def test_an_unknown_style_is_an_error_that_lists_the_known():
+    with pytest.raises(ValueError, match="Japenese Anime") as caught:
+        apply_style("Japenese Anime", "a cat", "")
+    assert all(name in str(caught.value) for name in STYLES)
