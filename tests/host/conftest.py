@@ -1,0 +1,33 @@
+"""A real ComfyUI in this process, and small real models of its own classes with random weights."""
+
+import host
+import pytest
+import torch
+
+host.prepare_in_process(host.find_host())
+
+from fabula.demo import sizes  # noqa: E402
+from fabula.host import demo_models  # noqa: E402
+from fabula.story.script import parse_story  # noqa: E402
+
+
+def random_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    demo_models.initialise(module)
+    return {k: torch.randn_like(v) * 0.1 if v.ndim > 1 else v for k, v in module.state_dict().items()}
+
+
+@pytest.fixture(scope="session")
+def model():
+    torch.manual_seed(0)
+    return demo_models.load_model(sizes.UNET, random_weights(demo_models.unet_module(sizes.UNET)))
+
+
+@pytest.fixture(scope="session")
+def clip():
+    torch.manual_seed(1)
+    return demo_models.load_clip(sizes.CLIP_L, sizes.CLIP_G, random_weights(demo_models.text_encoder_module(sizes.CLIP_L, sizes.CLIP_G)))
+
+
+@pytest.fixture()
+def story():
+    return parse_story("[Mia] a girl in a red coat", "[Mia] waves\n[Mia] runs\n[Mia] reads a book", "(No style)", "blurry")

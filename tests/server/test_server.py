@@ -1,0 +1,88 @@
+"""The pack in a real ComfyUI server, over HTTP."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from server import Server, ServerError, failure
+
+WORKFLOW = Path(__file__).resolve().parents[2] / "workflows" / "api" / "demo_story.json"
+NODES = ("Fabula_Story", "Fabula_EncodeStory", "Fabula_ConsistentAttention", "Fabula_ComicPage", "Fabula_LoadDemo")
+
+
+@pytest.fixture()
+def workflow():
+    """The shipped workflow, with fewer steps."""
+    nodes = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    for node in nodes.values():
+        if node["class_type"] == "KSampler":
+            node["inputs"]["steps"] = 3
+    return nodes
+
+
+@pytest.fixture()
+def nodes_by_kind(workflow):
+    return {node["class_type"]: node["inputs"] for node in workflow.values()}
+
+
+def pictures(server, entry, workflow, prefix):
+    return [
+        Image.open(io.BytesIO(server.view(image)))
+        for node_id, output in entry["outputs"].items()
+        if workflow[node_id]["inputs"].get("filename_prefix") == prefix
+        for image in output["images"]
+    ]
+
+
+def test_object_info_carries_every_node(server):
+    info = server.get_json("/object_info")
+    for name in NODES:
+        assert info[name]["category"].startswith("Fabula/"), name
+    assert info["Fabula_EncodeStory"]["output"] == ["CONDITIONING", "CONDITIONING", "LATENT"]
+
+
+def test_the_shipped_workflow_runs_to_pictures(server, workflow):
+    entry = server.wait(server.queue(workflow))
+    assert failure(entry) is None
+    with_, without, pages = (pictures(server, entry, workflow, f"fabula/{name}") for name in ("with", "without", "page"))
+    assert len(with_) == len(without) == 6 and len(pages) == 1
+    assert all(picture.size == (256, 256) for picture in with_ + without)
+    assert all(a.tobytes() != b.tobytes() for a, b in zip(with_, without))
+    assert all(max(high - low for low, high in picture.getextrema()) > 60 for picture in with_)
+
+
+def fails(server, workflow):
+    return failure(server.wait(server.queue(workflow)))
+
+
+def test_an_empty_story_is_refused_and_the_server_goes_on(server, workflow, nodes_by_kind):
+    nodes_by_kind["Fabula_Story"]["panels"] = "  \n"
+    assert fails(server, workflow).startswith("Fabula_Story: Fabula_Story cannot read the story.\npanels:")
+    assert server.get_json("/system_stats")["system"]["comfyui_version"]
+
+
+def test_an_unknown_tag_is_named_with_its_line(server, workflow, nodes_by_kind):
+    nodes_by_kind["Fabula_Story"]["panels"] = "[Mia] runs\n[Maya] waves"
+    message = fails(server, workflow)
+    assert "panels, line 2" in message and "Maya" in message and "Mia" in message
+
+
+def test_more_panels_than_latents_is_refused(server, workflow, nodes_by_kind):
+    workflow["20"] = {"class_type": "EmptyLatentImage", "inputs": {"width": 256, "height": 256, "batch_size": 4}}
+    workflow["6"]["inputs"]["latent_image"] = ["20", 0]
+    message = fails(server, workflow)
+    assert "Fabula_ConsistentAttention" in message and "6 panels" in message and "4 latents" in message
+
+
+def test_an_input_out_of_its_range_is_refused_by_the_host(server, workflow, nodes_by_kind):
+    nodes_by_kind["Fabula_ConsistentAttention"]["sampling_rate"] = 3.0
+    with pytest.raises(ServerError, match="Fabula_ConsistentAttention"):
+        server.queue(workflow)
+
+
+def test_a_server_that_cannot_start_shows_the_hosts_log():
+    with pytest.raises(ServerError, match="(?s)end of its log.*no-such-option"):
+        with Server(arguments=("--no-such-option",)):
+            pass
