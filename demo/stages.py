@@ -59,16 +59,27 @@ def make_shards(folder: Path, numbers: range) -> None:
             print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
 
 
-def train_unet(folder: Path, seed: int = 1, steps: int = UNET_STEPS) -> None:
+def train_unet(folder: Path, seed: int = 1, steps: int = UNET_STEPS, from_shipped: bool = False) -> None:
+    """`from_shipped` goes on from demo/weights/base where `folder` holds no checkpoint."""
     tokenizer = demo_models.tokenizer()
     kept = vocabulary.kept_tokens(tokenizer.clip_l)
     empty = torch.tensor([[int(t) for t, _ in tokenizer.tokenize_with_weights("")[key][0]] for key in "lg"])
 
+    first, trained = shipped_net() if from_shipped else (None, 0)
+
     def on_save(net: diffusion.Net, step: int) -> None:
-        export_unet(net, kept, {"seed": str(seed), "steps": str(step)})
+        export_unet(net, kept, {"seed": str(seed), "steps": str(trained + step)})
         save_samples(folder / f"samples_{step:06d}.png")
 
-    diffusion.train(folder, kept, vocabulary.rows_of_tokens(kept), empty, steps, seed=seed, on_save=on_save)
+    diffusion.train(folder, kept, vocabulary.rows_of_tokens(kept), empty, steps, seed=seed, first=first, on_save=on_save)
+
+
+def shipped_net() -> tuple[dict[str, torch.Tensor], int]:
+    """The shipped weights under the trainer's names, and the steps they were trained for."""
+    unet, text = weights.load(weights.BASE["unet"]), weights.load(weights.BASE["text"])
+    named = {f"unet.{k}": v for k, v in unet.items() if not k.startswith("latent_rgb.")}
+    named.update({f"text.{k}": v for k, v in text.items()})
+    return named, int(weights.metadata(weights.BASE["unet"])["steps"])
 
 
 def export_unet(net: diffusion.Net, kept: list[int], metadata: dict[str, str]) -> None:

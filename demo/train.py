@@ -19,6 +19,7 @@ from .dataset import Shards
 
 BATCH = {"square": 32, "strip": 12}
 STRIP_SHARE = 0.35  # of the steps
+AVERAGE_EVERY = 4  # steps
 EMPTY_CAPTIONS = 0.1
 UNKNOWN_WORDS = 0.01
 
@@ -101,13 +102,17 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * min(1.0, (step + 1) / 300) * min(1.0, max(0.0, (steps - step) / (steps / 3)))
 
 
-def train(folder: Path, kept: list[int], rows: torch.Tensor, empty: torch.Tensor, steps: int, seed: int = 1, peak: float = 8e-4, on_save=None) -> None:
-    """Trains until `steps`, resuming from `folder`/train.pt. `on_save(average_net, step)` makes sample sheets."""
+def train(folder: Path, kept: list[int], rows: torch.Tensor, empty: torch.Tensor, steps: int, seed: int = 1,
+          peak: float = 8e-4, first: dict[str, torch.Tensor] | None = None, on_save=None) -> None:
+    """Trains until `steps`, resuming from `folder`/train.pt; without that file from the weights `first`, if given, or
+    from nothing. `on_save(average_net, step)` is called with each checkpoint."""
     torch.manual_seed(seed)
     workers.start()
     net = Net(len(kept) + 1)
-    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999))
-    optimiser = torch.optim.AdamW(net.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
+    if first:
+        net.load_state_dict(first)
+    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999**AVERAGE_EVERY))
+    optimiser = torch.optim.AdamW(net.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     checkpoint, start = folder / "train.pt", 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -139,7 +144,7 @@ def train(folder: Path, kept: list[int], rows: torch.Tensor, empty: torch.Tensor
         workers.average_gradients(net.parameters())
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
-        if workers.RANK == 0:
+        if workers.RANK == 0 and step % AVERAGE_EVERY == 0:
             average.update_parameters(net)
         losses.append(loss.item())
         if workers.RANK == 0 and step % 100 == 99:

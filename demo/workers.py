@@ -24,7 +24,7 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     if COUNT == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
+    flat = torch.cat([g.flatten() for g in gradients]).bfloat16()
     dist.all_reduce(flat)
     flat /= COUNT
     for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):

