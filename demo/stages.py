@@ -17,7 +17,7 @@ from . import train_vae as autoencoder
 from .dataset import Encoders, make_shard
 from .samples import save_samples
 
-VAE_STEPS, UNET_STEPS, READER_STEPS = 1600, 40000, 1500
+VAE_STEPS, UNET_STEPS, READER_STEPS = 1600, 40000, 800
 
 
 def train_vae(folder: Path, seed: int = 1, steps: int = VAE_STEPS) -> None:

@@ -14,14 +14,14 @@ from .reader import LABELS, MAP_SIDE, Reader
 from .world import random_single
 
 
-def draw_examples(count: int, seed: int) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
-    """`count` drawings: pixels (count, 3, 128, 128) uint8, labels (count,) each, part maps (count, 64, 64)."""
+def draw_examples(count: int, seed: int, reduce: int = 2) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+    """`count` drawings: pixels (count, 3, 256 / reduce, 256 / reduce) uint8, labels (count,) each, part maps (count, 64, 64)."""
     rng = Random(f"reader {seed}")
     pixels, parts, labels = [], [], {name: [] for name in LABELS}
     for _ in range(count):
         picture = random_single(rng)
         image, part_map = draw_picture(picture)
-        pixels.append(torch.from_numpy(np.array(image.reduce(2))).permute(2, 0, 1))
+        pixels.append(torch.from_numpy(np.array(image.reduce(reduce))).permute(2, 0, 1))
         parts.append(torch.from_numpy(np.array(part_map))[2::4, 2::4].long())
         shown = {"place": picture.place, "action": picture.figures[0].action, "time": picture.time, "weather": picture.weather}
         for name, value in shown.items():
