@@ -120,13 +120,13 @@ def main() -> int:
 def run(options: argparse.Namespace) -> int:
     import torch
     from fabula.demo import models
-    from fabula.demo.reader import read
+    from fabula.demo.reader import load_reader, read
     from fabula.host.consistent_attention import apply
     from fabula.host.encode_story import empty_latents, encode_story
     from fabula.host.images import to_images, to_pixels
     from fabula.host.render import sample
 
-    reader, missing = models.load_reader(), missing_part_distance()
+    reader, missing = load_reader(), missing_part_distance()
 
     def read_pictures(pictures):
         return read(reader, to_pixels(pictures).permute(0, 3, 1, 2))

@@ -8,7 +8,6 @@ import torch
 
 from ..host import demo_models
 from . import sizes, vocabulary, weights
-from .reader import Reader
 
 
 def load_model():
@@ -25,13 +24,6 @@ def load_clip():
 
 def load_vae():
     return demo_models.load_vae(sizes.VAE, weights.load(weights.BASE["vae"]))
-
-
-def load_reader() -> Reader:
-    """The net that the bench measures with; none of the host's."""
-    reader = Reader()
-    reader.load_state_dict(weights.load(weights.READER))
-    return reader.eval()
 
 
 def host_text_weights(trained: dict[str, torch.Tensor], kept: list[int]) -> dict[str, torch.Tensor]:

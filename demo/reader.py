@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from . import weights
 from .world import ACTIONS, PARTS, PLACES, TIMES, WEATHERS
 
 SIDE = 128  # pixels that it looks at, both ways
@@ -47,6 +48,12 @@ class Reader(nn.Module):
         for stage, skip in zip(self.up, reversed(levels[:-1])):
             x = stage(torch.cat([F.interpolate(x, scale_factor=2.0), skip], dim=1))
         return {name: head(pooled) for name, head in self.heads.items()}, self.parts(x)
+
+
+def load_reader() -> Reader:
+    reader = Reader()
+    reader.load_state_dict(weights.load(weights.READER))
+    return reader.eval()
 
 
 @dataclass(frozen=True)

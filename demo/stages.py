@@ -15,6 +15,7 @@ from . import train as diffusion
 from . import train_reader as reading
 from . import train_vae as autoencoder
 from .dataset import Encoders, make_shard
+from .reader import load_reader
 from .samples import save_samples
 
 VAE_STEPS, UNET_STEPS, READER_STEPS = 1600, 40000, 800
@@ -101,5 +102,5 @@ def train_reader(folder: Path, seed: int = 1, steps: int = READER_STEPS) -> None
     reader = reading.train(folder, steps, seed=seed)
     weights.save(weights.READER, reader.state_dict(), {"seed": str(seed), "steps": str(steps), **_machine()})
     pixels, labels, parts = reading.draw_examples(500, seed + 1)
-    for name, share in reading.accuracy(models.load_reader(), pixels.float() / 255, labels, parts).items():
+    for name, share in reading.accuracy(load_reader(), pixels.float() / 255, labels, parts).items():
         print(f"held-out drawings, {name} right: {share:.3f}")

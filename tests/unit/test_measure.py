@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from fabula.demo import models, weights
-from fabula.demo.reader import Reading, read, to_lab
+from fabula.demo import weights
+from fabula.demo.reader import Reading, load_reader, read, to_lab
 from fabula.demo.train_reader import accuracy, draw_examples
 
 FILE = Path(__file__).resolve().parents[2] / "bench" / "consistency.py"
@@ -63,7 +63,7 @@ def test_the_interval_holds_the_value():
 @pytest.mark.skipif(not weights.READER.exists(), reason="the reader's weights are not trained yet")
 def test_the_shipped_reader_reads_drawings_that_it_never_saw():
     pixels, labels, parts = draw_examples(60, seed=77)
-    reader = models.load_reader()
+    reader = load_reader()
     shares = accuracy(reader, pixels.float() / 255, labels, parts)
     assert shares["place"] > 0.95 and shares["action"] > 0.95 and shares["parts"] > 0.9
     one = read(reader, pixels[:1].float() / 255)[0]
