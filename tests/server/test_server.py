@@ -86,3 +86,14 @@ def test_a_server_that_cannot_start_shows_the_hosts_log():
     with pytest.raises(ServerError, match="(?s)end of its log.*no-such-option"):
         with Server(arguments=("--no-such-option",)):
             pass
+
+
+def test_the_server_is_stopped_and_its_folder_removed_also_after_an_error():
+    with pytest.raises(KeyError):
+        with Server() as running:
+            folder, process = running.folder, running.process
+            assert (folder / "custom_nodes" / "fabula" / "__init__.py").exists()
+            raise KeyError
+    assert process.poll() is not None
+    assert not folder.exists()
+    assert WORKFLOW.exists()  # the checkout was linked, not moved
