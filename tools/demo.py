@@ -7,6 +7,7 @@ import asyncio
 import io
 import json
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -25,33 +26,46 @@ def main() -> int:
     parser.add_argument("--workflow", type=Path, default=WORKFLOW, help="a workflow in API form")
     parser.add_argument("--seed", type=int, help="seed of every sampler in it")
     parser.add_argument("--output", type=Path, default=ROOT / "output", help="where the demo's folder is made")
+    parser.add_argument("--keep", action="store_true", help="keep the server's folder: its log, its own output")
     options = parser.parse_args()
     environment.run_inside(__file__)
 
+    import aiohttp
     from server import Server, ServerError
 
+    kept = None
     try:
         workflow = read_workflow(options.workflow, options.seed)
+        kept = Path(tempfile.mkdtemp(prefix="fabula-")) if options.keep else None
         print("[fabula] starting ComfyUI ...", flush=True)
-        with Server() as server:
+        with Server(kept) as server:
             started = time.monotonic()
             pictures = asyncio.run(make(server, workflow))
             seconds = time.monotonic() - started
-    except (ServerError, OSError, ValueError) as error:
-        print(f"[fabula] {error}", file=sys.stderr)
+        folder = new_folder(options.output)
+        for path in write(pictures, folder):
+            print(path)
+    except (ServerError, OSError, ValueError, aiohttp.ClientError) as error:
+        print(f"\n[fabula] {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\n[fabula] stopped", file=sys.stderr)
         return 130
-    folder = new_folder(options.output)
-    for path in write(pictures, folder):
-        print(path)
+    finally:
+        if kept:
+            print(f"[fabula] the server's folder is {kept}")
     print(f"[fabula] {sum(map(len, pictures.values()))} pictures in {seconds:.0f} s, in {folder}")
     return 0
 
 
 def read_workflow(path: Path, seed: int | None) -> dict:
-    workflow = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        workflow = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    nodes = list(workflow.values()) if isinstance(workflow, dict) else []
+    if not nodes or not all(isinstance(node, dict) and "class_type" in node and "inputs" in node for node in nodes):
+        raise ValueError(f"{path} is not a workflow in API form; in ComfyUI, export it with `Export (API)`.")
     if seed is not None:
         for node in workflow.values():
             if node["class_type"] == "KSampler":
@@ -65,17 +79,25 @@ async def make(server, workflow: dict) -> dict[str, list[bytes]]:
     from server import ServerError, failure
 
     client = str(uuid.uuid4())
-    async with aiohttp.ClientSession() as session, session.ws_connect(f"{server.url}/ws?clientId={client}", max_msg_size=0) as socket:
+    address = f"{server.url}/ws?clientId={client}"
+    async with aiohttp.ClientSession() as session, session.ws_connect(address, max_msg_size=0) as socket:
         prompt_id = server.queue(workflow, client)
         await follow(socket, workflow, prompt_id)
-    entry = server.wait(prompt_id, timeout=30)
+    try:
+        entry = server.wait(prompt_id, timeout=30)
+    except OSError as error:
+        raise ServerError(f"ComfyUI does not answer any more ({error}). The end of its log:\n{server.log()}") from error
     problem = failure(entry)
     if problem:
         raise ServerError(problem)
     pictures: dict[str, list[bytes]] = {}
     for node_id, output in entry["outputs"].items():
+        if not output.get("images"):
+            continue
         name = workflow[node_id]["inputs"].get("filename_prefix", node_id).split("/")[-1]
-        pictures[name] = [server.view(image) for image in output.get("images", [])]
+        pictures.setdefault(name, []).extend(server.view(image) for image in output["images"])
+    if not pictures:
+        raise ServerError("The workflow ran, but saved no pictures: it needs a SaveImage node.")
     return pictures
 
 
@@ -83,6 +105,7 @@ async def follow(socket, workflow: dict, prompt_id: str) -> None:
     """Prints which node runs and how far it is, until the prompt has ended."""
     import aiohttp
 
+    started = time.monotonic()
     async for message in socket:
         if message.type != aiohttp.WSMsgType.TEXT:
             continue  # a preview picture
@@ -91,11 +114,13 @@ async def follow(socket, workflow: dict, prompt_id: str) -> None:
         if data.get("prompt_id") != prompt_id:
             continue
         if event["type"] == "executing" and data["node"] is not None:
-            node = workflow[data["node"]]
-            print(f"  {node.get('_meta', {}).get('title', node['class_type'])}", flush=True)
+            node = workflow.get(data["node"], {})  # a node may put others in its place while it runs
+            title = node.get("_meta", {}).get("title") or node.get("class_type", data["node"])
+            print(f"  {time.monotonic() - started:5.1f} s  {title}", flush=True)
         elif event["type"] == "progress":
             end = "\n" if data["value"] == data["max"] else "\r"
-            print(f"    step {data['value']}/{data['max']}", end=end, flush=True)
+            step = f"step {data['value']}/{data['max']}"
+            print(f"  {time.monotonic() - started:5.1f} s    {step}", end=end, flush=True)
         elif event["type"] in ("execution_success", "execution_error", "execution_interrupted"):
             return
 
@@ -114,11 +139,12 @@ def new_folder(parent: Path) -> Path:
 
 def write(pictures: dict[str, list[bytes]], folder: Path) -> list[Path]:
     """Writes panels, pages and, where there are both kinds of panels, the sheet that compares them."""
-    names = {"with": "panel_{}.png", "without": "without_{}.png", "page": "page.png"}
     paths = []
     for name, files in pictures.items():
+        stem = "panel" if name == "with" else name
         for number, data in enumerate(files, start=1):
-            paths.append(folder / names.get(name, name + "_{}.png").format(number))
+            numbered = name in ROWS or len(files) > 1
+            paths.append(folder / (f"{stem}_{number}.png" if numbered else f"{stem}.png"))
             paths[-1].write_bytes(data)
     if all(pictures.get(name) for name in ROWS):
         paths.append(folder / "sheet.png")

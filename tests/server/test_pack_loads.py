@@ -1,0 +1,43 @@
+"""The public contract: node ids and input names, which saved workflows and API callers rely on."""
+
+import pytest
+
+CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
+    "Fabula_Story": (["characters", "panels", "style", "negative"], [], ["FABULA_STORY", "INT", "STRING"]),
+    "Fabula_EncodeStory": (["clip", "story", "width", "height"], [], ["CONDITIONING", "CONDITIONING", "LATENT"]),
+    "Fabula_ConsistentAttention": (
+        ["model", "sampling_rate", "id_length", "mode", "tile_size", "schedule", "start_percent", "end_percent"]
+        + ["seed"],
+        [],
+        ["MODEL"],
+    ),
+    "Fabula_ComicPage": (["images", "layout", "page_width", "font", "font_size", "seed"], ["story"], ["IMAGE"]),
+    "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE"]),
+}
+
+
+@pytest.mark.parametrize("node_id", CONTRACT)
+def test_inputs_and_outputs_keep_their_names_and_order(server, node_id):
+    required, optional, outputs = CONTRACT[node_id]
+    info = server.get_json(f"/object_info/{node_id}")[node_id]
+    assert list(info["input"].get("required", {})) == required
+    # Optional inputs and outputs may be added at the end.
+    assert list(info["input"].get("optional", {}))[: len(optional)] == optional
+    assert info["output"][: len(outputs)] == outputs
+
+
+@pytest.mark.parametrize("node_id", CONTRACT)
+def test_every_input_has_a_tooltip(server, node_id):
+    info = server.get_json(f"/object_info/{node_id}")[node_id]
+    for inputs in info["input"].values():
+        for name, (_, options) in inputs.items():
+            assert options.get("tooltip"), name
+
+
+def test_the_server_answers_and_runs_on_the_device_that_torch_has(server):
+    import torch
+
+    stats = server.get_json("/system_stats")
+    assert stats["system"]["comfyui_version"]
+    accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
+    assert (stats["devices"][0]["type"] == "cpu") == (not accelerated)
