@@ -18,7 +18,7 @@ from .dataset import Encoders, make_shard
 from .reader import load_reader
 from .samples import save_samples
 
-VAE_STEPS, UNET_STEPS, READER_STEPS = 1600, 40000, 800
+VAE_STEPS, DECODER_STEPS, UNET_STEPS, READER_STEPS = 1600, 1600, 40000, 800
 
 
 def train_vae(folder: Path, seed: int = 1, steps: int = VAE_STEPS) -> None:
@@ -37,11 +37,22 @@ def export_vae(trained: dict[str, torch.Tensor], metadata: dict[str, str]) -> No
     weights.save(weights.BASE["vae"], latents.fold_statistics(trained, mean, std), {**metadata, **_machine()})
 
 
-def make_shards(folder: Path, numbers: range) -> None:
-    """Draws and encodes shard after shard: two of single pictures for each one of strips."""
+def train_decoder(folder: Path, seed: int = 1, steps: int = DECODER_STEPS) -> None:
+    before = weights.metadata(weights.BASE["vae"])
+    vae = _trained_vae()
+    trained = autoencoder.train_decoder(vae, folder, steps, seed=seed)
+    weights.save(weights.BASE["vae"], trained, {**before, **_machine(), "decoder_seed": str(seed), "decoder_steps": str(steps)})
+
+
+def _trained_vae() -> torch.nn.Module:
     vae = demo_models.autoencoder_module(sizes.VAE)
     vae.load_state_dict(weights.load(weights.BASE["vae"]))
-    vae.to(memory_format=torch.channels_last)
+    return vae
+
+
+def make_shards(folder: Path, numbers: range) -> None:
+    """Draws and encodes shard after shard: two of single pictures for each one of strips."""
+    vae = _trained_vae().to(memory_format=torch.channels_last)
     tokenizer = demo_models.tokenizer()
 
     def encode(pixels: torch.Tensor) -> torch.Tensor:

@@ -34,13 +34,24 @@ def _edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def reconstruct(vae, images: torch.Tensor, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Encodes and decodes `images` (batch, 3, height, width) in -1..1. Returns the decoded images and the latents.
 
-    A KL term collapsed this small net to grey; instead the decoder learns to forgive up to `noise` standard
-    deviations, which is what a diffusion model's inexact latents need, and the latents are held small.
+    Instead of a KL term the decoder learns to forgive up to `noise` standard deviations, which is what a diffusion
+    model's inexact latents need, and the latents are held small.
     """
     latent = vae.quant_conv(vae.encoder(images)).float().chunk(2, 1)[0]
+    return decode_noisy(vae, latent, noise), latent
+
+
+def decode_noisy(vae, latent: torch.Tensor, noise: float) -> torch.Tensor:
     level = noise * latent.std().detach() * torch.rand(len(latent), 1, 1, 1)
-    noisy = latent + level * torch.randn_like(latent)
-    return vae.decoder(vae.post_quant_conv(noisy)).float(), latent
+    return vae.decoder(vae.post_quant_conv(latent + level * torch.randn_like(latent))).float()
+
+
+def picture_loss(decoded: torch.Tensor, target: torch.Tensor, edges: bool) -> torch.Tensor:
+    coarse = F.l1_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(target, 8))
+    loss = F.l1_loss(decoded, target) + coarse + F.mse_loss(decoded, target)
+    if edges:
+        loss = loss + 0.5 * sum(F.l1_loss(a, b) for a, b in zip(_edges(decoded), _edges(target)))
+    return loss
 
 
 def save_sheet(vae, images: torch.Tensor, path: Path) -> float:
@@ -75,20 +86,52 @@ def train(folder: Path, steps: int, batch: int = 8, seed: int = 1, rate: float =
         with torch.autocast("cpu", torch.bfloat16):
             noise = 0.15 if step > steps * 0.2 else 0.0
             decoded, latent = reconstruct(vae, picked.contiguous(memory_format=torch.channels_last), noise)
-        error = F.l1_loss(decoded, picked)
-        coarse = F.l1_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(picked, 8))
-        loss = error + coarse + F.mse_loss(decoded, picked) + LATENT_WEIGHT * latent.square().mean()
-        if step > steps * 0.2:  # earlier, the cheapest way to even edges is plain grey
-            loss = loss + 0.5 * sum(F.l1_loss(a, b) for a, b in zip(_edges(decoded), _edges(picked)))
+        # Early on, the cheapest way to even edges would be plain grey.
+        loss = picture_loss(decoded, picked, edges=step > steps * 0.2) + LATENT_WEIGHT * latent.square().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimiser.step()
         average.update_parameters(vae)
         if step % 50 == 0 or step == steps - 1:
-            print(f"step {step}: l1 {error * 127.5:.2f}/255, latent std {latent.std():.2f}, {time.monotonic() - started:.0f} s", flush=True)
+            print(f"step {step}: l1 {F.l1_loss(decoded, picked) * 127.5:.2f}/255, latent std {latent.std():.2f}, {time.monotonic() - started:.0f} s", flush=True)
         if step % 500 == 499 or step == steps - 1:
             shown = save_sheet(average.module, held_out, folder / "vae_sheet.png")
             print(f"held out: l1 {shown:.2f}/255", flush=True)
             torch.save(average.module.state_dict(), folder / "vae.pt")
+    return average.module.state_dict()
+
+
+def train_decoder(vae, folder: Path, steps: int, batch: int = 2, seed: int = 1, rate: float = 6e-4, pool_size: int = 3000) -> dict[str, torch.Tensor]:
+    """Sharpens the decoder of a trained `vae` on whole pictures. The encoder stays, so that what was trained on its
+    latents stays valid."""
+    torch.manual_seed(seed)
+    vae.requires_grad_(False).to(memory_format=torch.channels_last)
+    pool, held_out = draw_pool(pool_size, seed + 2), draw_pool(5, seed + 1).float() / 127.5 - 1
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        parts = (part.float() / 127.5 - 1 for part in pool.split(20))
+        latents = torch.cat([vae.encode(p.contiguous(memory_format=torch.channels_last)).float() for p in parts])
+    trained = torch.nn.ModuleList([vae.decoder, vae.post_quant_conv]).requires_grad_(True)
+    average = torch.optim.swa_utils.AveragedModel(vae, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
+    fast_norm.install(vae)
+    optimiser = torch.optim.AdamW(trained.parameters(), lr=rate, weight_decay=0.0, betas=(0.9, 0.99))
+    started, errors = time.monotonic(), []
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / 100) * min(1.0, (steps - step) / (0.6 * steps))
+        picked = torch.randint(len(pool), (batch,))
+        target = pool[picked].float() / 127.5 - 1
+        with torch.autocast("cpu", torch.bfloat16):
+            decoded = decode_noisy(vae, latents[picked], noise=0.15)
+        optimiser.zero_grad(set_to_none=True)
+        picture_loss(decoded, target, edges=True).backward()
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
+        optimiser.step()
+        average.update_parameters(vae)
+        errors.append(float(F.l1_loss(decoded.detach(), target)) * 127.5)
+        if step % 50 == 49:
+            print(f"step {step + 1}: l1 {sum(errors) / len(errors):.2f}/255, {time.monotonic() - started:.0f} s", flush=True)
+            errors.clear()
+        if step % 500 == 499 or step == steps - 1:
+            print(f"held out: l1 {save_sheet(average.module, held_out, folder / 'decoder_sheet.png'):.2f}/255", flush=True)
     return average.module.state_dict()

@@ -1,7 +1,7 @@
 """Trains the embedded demo: `python3 tools/train_demo.py STAGE`, see demo/README.md.
 
-Stages, in this order: vae, shards, unet, reader. Each shows its progress, resumes where it was stopped, keeps its
-work in `.demo/` and writes finished weights to demo/weights/.
+Stages, in this order: vae, shards, unet, decoder, reader. Each shows its progress, keeps its work in `.demo/` and writes
+finished weights to demo/weights/; shards and unet resume where they were stopped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-STAGES = ("vae", "shards", "unet", "reader")
+STAGES = ("vae", "shards", "unet", "decoder", "reader")
 
 
 def main() -> int:
