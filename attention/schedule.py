@@ -16,8 +16,8 @@ EARLY_STEPS, EARLY_SHARE, LATE_SHARE = 20, 0.7, 0.9
 def step_of(sigma: float, sample_sigmas: torch.Tensor) -> int:
     """The index of the interval of `sample_sigmas` (steps + 1, descending) that `sigma` lies in.
 
-    Samplers that call the model between two steps (Heun, dpm_2, restarts) thus stay within the step they belong to:
-    nothing is counted.
+    A sampler that calls the model between two steps (dpm_2, dpmpp_sde) thus stays within the step it is in, and one
+    that looks ahead (heun) is already in the next: nothing is counted.
     """
     above = int((sample_sigmas > sigma * (1 + 1e-4)).sum())
     exact = above < len(sample_sigmas) and abs(float(sample_sigmas[above]) - sigma) <= 1e-3 * max(sigma, 1e-6)

@@ -20,6 +20,9 @@ class Settings:
     start_sigma: float
     end_sigma: float
 
+    def covers(self, sigma: float) -> bool:
+        return self.start_sigma >= sigma > self.end_sigma
+
 
 @dataclass
 class Run:
@@ -38,7 +41,7 @@ class Run:
     def context(self, hidden: torch.Tensor, context: torch.Tensor, sigma: float, sample_sigmas: torch.Tensor,
                 layer: tuple[int, int], chunks: int) -> torch.Tensor:
         """The tokens that a self-attention layer shall attend to at this moment; shapes as in `extend_context`."""
-        if len(self.sources) < 2 or not self.settings.start_sigma >= sigma > self.settings.end_sigma:
+        if len(self.sources) < 2 or not self.settings.covers(sigma):
             return context
         step = step_of(sigma, sample_sigmas)
         if not self.schedule.is_on(step, layer):

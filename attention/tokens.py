@@ -42,8 +42,7 @@ def gather_index(sources: list[list[int]], drawn: list[torch.Tensor], tokens: in
 
     Returns: (panels, sampled) int64.
     """
-    rows = [torch.cat([drawn[j] + j * tokens for j in js]) if js else drawn[0][:0] for js in sources]
-    return torch.stack(rows)
+    return torch.stack([torch.cat([drawn[j] + j * tokens for j in js]) for js in sources])
 
 
 def extend_context(hidden: torch.Tensor, context: torch.Tensor, index: torch.Tensor, chunks: int) -> torch.Tensor:
@@ -62,5 +61,5 @@ def extend_context(hidden: torch.Tensor, context: torch.Tensor, index: torch.Ten
     if panels * chunks != rows or panels != index.shape[0]:
         raise ValueError(f"{rows} rows of tokens cannot be {chunks} chunk(s) of {index.shape[0]} panels.")
     flat = hidden.reshape(chunks, panels * tokens, channels)
-    sampled = flat[:, index.to(hidden.device).flatten()].reshape(rows, index.shape[1], channels)
+    sampled = flat[:, index.flatten()].reshape(rows, index.shape[1], channels)
     return torch.cat([sampled.to(context.dtype), context], dim=1)

@@ -143,11 +143,12 @@ def run(options: argparse.Namespace) -> int:
         story, places, actions = make_story(options.split, number)
         runs = []
         for seed in range(options.seeds):
+            noise_seed = Random(f"noise {options.split} {number} {seed}").getrandbits(32)
             run_values: dict[str, tuple[float, ...]] = {}
             with torch.inference_mode():
                 positive, negative = encode_story(clip, story, 256, 256)
                 for name, net in (("without", model), ("with", patched)):
-                    latents = sample(net, positive, negative, empty_latents(PANELS, 256, 256), 1000 * number + seed,
+                    latents = sample(net, positive, negative, empty_latents(PANELS, 256, 256), noise_seed,
                                      options.steps, options.cfg, options.sampler, options.scheduler)
                     pictures = to_images(vae.decode(latents))
                     readings = read_pictures(pictures)
@@ -170,7 +171,7 @@ def print_accuracy(reader, vae) -> None:
     import torch
     from fabula.demo.train_reader import accuracy, draw_examples
 
-    drawn, labels, parts = draw_examples(300, seed=2, reduce=1)
+    drawn, labels, parts = draw_examples(300, "held out", reduce=1)
     drawn = drawn.float() / 255
     with torch.inference_mode():
         pixels = drawn.permute(0, 2, 3, 1)
@@ -193,23 +194,31 @@ def save_strip(pictures, path: Path) -> None:
 
 def print_table(results, options: argparse.Namespace) -> None:
     print(f"{options.stories} stories x {options.seeds} seeds ({options.split}), {options.steps} steps {options.sampler}/"
-          f"{options.scheduler}, cfg {options.cfg}, rate {options.sampling_rate}, schedule {options.schedule}; medians, shares are means; [95 % interval over stories]")
-    print(f"{'':22}{'without':>24}{'with':>24}{'with / without':>26}")
-    for column, (name, centre) in enumerate((
-        ("character distance", statistics.median), ("place diversity", statistics.median),
-        ("place right", statistics.mean), ("action right", statistics.mean),
-    )):
-        groups = [[(r["without"][column], r["with"][column]) for r in runs] for runs in results]
-        flat = [pair for g in groups for pair in g]
-        cells = []
-        for statistic in (
-            lambda pairs: centre(p[0] for p in pairs),
-            lambda pairs: centre(p[1] for p in pairs),
-            lambda pairs: centre(p[1] for p in pairs) / max(centre(p[0] for p in pairs), 1e-9),
-        ):
-            low, high = bootstrap(groups, statistic)
-            cells.append(f"{statistic(flat):.3f} [{low:.3f}, {high:.3f}]")
-        print(f"{name:22}{cells[0]:>24}{cells[1]:>24}{cells[2]:>26}")
+          f"{options.scheduler}, cfg {options.cfg}, rate {options.sampling_rate}, schedule {options.schedule}.")
+    print("Medians of distances, means of shares; in brackets the 95 % interval over stories.")
+    print(row(["", "without", "with", "change"]))
+    for column, name in enumerate(("character distance", "place diversity")):
+        print(row([name, *compare(results, column, statistics.median, 1, lambda a, b: b / max(a, 1e-9))]), "x")
+    for column, name in enumerate(("place right, %", "action right, %"), start=2):
+        print(row([name, *compare(results, column, statistics.mean, 100, lambda a, b: b - a)]), "points")
+
+
+def row(cells: list[str]) -> str:
+    return f"{cells[0]:20}" + "".join(f"{cell:>26}" for cell in cells[1:])
+
+
+def compare(results, column: int, centre, factor: float, change) -> list[str]:
+    """Without, with, and `change(without, with)`, each with its interval."""
+    groups = [[(factor * r["without"][column], factor * r["with"][column]) for r in runs] for runs in results]
+
+    def both(pairs):
+        return centre(a for a, _ in pairs), centre(b for _, b in pairs)
+
+    cells = []
+    for statistic in (lambda p: both(p)[0], lambda p: both(p)[1], lambda p: change(*both(p))):
+        low, high = bootstrap(groups, statistic)
+        cells.append(f"{statistic([pair for group in groups for pair in group]):.2f} [{low:.2f}, {high:.2f}]")
+    return cells
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from pathlib import Path
@@ -10,21 +11,21 @@ from pathlib import Path
 import torch
 
 from ..host import demo_models
-from . import latents, models, sizes, vocabulary, weights
+from . import latents, models, sizes, vocabulary, weights, workers
 from . import train as diffusion
 from . import train_reader as reading
 from . import train_vae as autoencoder
 from .dataset import Encoders, make_shard
 from .reader import load_reader
 from .samples import save_samples
+from .workers import DEVICE
 
 VAE_STEPS, DECODER_STEPS, UNET_STEPS, READER_STEPS = 1600, 1600, 40000, 800
 
 
 def train_vae(folder: Path, seed: int = 1, steps: int = VAE_STEPS) -> None:
-    started = time.time()
-    trained = autoencoder.train(folder, steps, seed=seed)
-    export_vae(trained, {"seed": str(seed), "steps": str(steps), "minutes": f"{(time.time() - started) / 60:.0f}"})
+    trained, minutes = autoencoder.train(folder, steps, seed=seed)
+    export_vae(trained, {"seed": str(seed), "steps": str(steps), "minutes": minutes})
 
 
 def export_vae(trained: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -34,14 +35,14 @@ def export_vae(trained: dict[str, torch.Tensor], metadata: dict[str, str]) -> No
     with torch.no_grad():
         encoded = torch.cat([vae.encode(part) for part in pixels.split(20)])
     mean, std = encoded.mean((0, 2, 3)), encoded.std((0, 2, 3))
-    weights.save(weights.BASE["vae"], latents.fold_statistics(trained, mean, std), {**metadata, **_machine()})
+    weights.save(weights.BASE["vae"], latents.fold_statistics(vae.state_dict(), mean, std), {**metadata, **_machine()})
 
 
 def train_decoder(folder: Path, seed: int = 1, steps: int = DECODER_STEPS) -> None:
     before = weights.metadata(weights.BASE["vae"])
-    vae = _trained_vae()
-    trained = autoencoder.train_decoder(vae, folder, steps, seed=seed)
-    weights.save(weights.BASE["vae"], trained, {**before, **_machine(), "decoder_seed": str(seed), "decoder_steps": str(steps)})
+    trained, minutes = autoencoder.train_decoder(_trained_vae(), folder, steps, seed=seed)
+    details = {"decoder_seed": str(seed), "decoder_steps": str(steps), "decoder_minutes": minutes}
+    weights.save(weights.BASE["vae"], trained, {**before, **details, **_machine()})
 
 
 def _trained_vae() -> torch.nn.Module:
@@ -52,12 +53,12 @@ def _trained_vae() -> torch.nn.Module:
 
 def make_shards(folder: Path, numbers: range) -> None:
     """Draws and encodes shard after shard: two of single pictures for each one of strips."""
-    vae = _trained_vae().to(memory_format=torch.channels_last)
+    vae = _trained_vae().to(DEVICE, memory_format=torch.channels_last)
     tokenizer = demo_models.tokenizer()
 
     def encode(pixels: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            return vae.encode(pixels.contiguous(memory_format=torch.channels_last)).float() * latents.SDXL_SCALE
+        with workers.half_precision():
+            return vae.encode(pixels.to(DEVICE, memory_format=torch.channels_last)).float().cpu() * latents.SDXL_SCALE
 
     def tokens(text: str) -> list[list[int]]:
         found = tokenizer.tokenize_with_weights(text)
@@ -77,21 +78,22 @@ def train_unet(folder: Path, seed: int = 1, steps: int = UNET_STEPS, from_shippe
     kept = vocabulary.kept_tokens(tokenizer.clip_l)
     empty = torch.tensor([[int(t) for t, _ in tokenizer.tokenize_with_weights("")[key][0]] for key in "lg"])
 
-    first, trained = shipped_net() if from_shipped else (None, 0)
+    first, trained, spent = shipped_net() if from_shipped else (None, 0, 0)
 
-    def on_save(net: diffusion.Net, step: int) -> None:
-        export_unet(net, kept, {"seed": str(seed), "steps": str(trained + step)})
+    def on_save(net: diffusion.Net, step: int, minutes: str) -> None:
+        export_unet(net, kept, {"seed": str(seed), "steps": str(trained + step), "minutes": str(spent + int(minutes))})
         save_samples(folder / f"samples_{step:06d}.png")
 
     diffusion.train(folder, kept, vocabulary.rows_of_tokens(kept), empty, steps, seed=seed, first=first, on_save=on_save)
 
 
-def shipped_net() -> tuple[dict[str, torch.Tensor], int]:
-    """The shipped weights under the trainer's names, and the steps they were trained for."""
+def shipped_net() -> tuple[dict[str, torch.Tensor], int, int]:
+    """The shipped weights under the trainer's names, the steps they were trained for and the minutes it took."""
     unet, text = weights.load(weights.BASE["unet"]), weights.load(weights.BASE["text"])
     named = {f"unet.{k}": v for k, v in unet.items() if not k.startswith("latent_rgb.")}
     named.update({f"text.{k}": v for k, v in text.items()})
-    return named, int(weights.metadata(weights.BASE["unet"])["steps"])
+    details = weights.metadata(weights.BASE["unet"])
+    return named, int(details["steps"]), int(details["minutes"])
 
 
 def export_unet(net: diffusion.Net, kept: list[int], metadata: dict[str, str]) -> None:
@@ -106,12 +108,13 @@ def export_unet(net: diffusion.Net, kept: list[int], metadata: dict[str, str]) -
 
 
 def _machine() -> dict[str, str]:
-    return {"machine": f"{platform.machine()}, {torch.get_num_threads()} CPU threads", "torch": torch.__version__}
+    device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{platform.machine()}, {os.cpu_count()} CPU cores"
+    return {"machine": device, "torch": torch.__version__}
 
 
 def train_reader(folder: Path, seed: int = 1, steps: int = READER_STEPS) -> None:
-    reader = reading.train(folder, steps, seed=seed)
-    weights.save(weights.READER, reader.state_dict(), {"seed": str(seed), "steps": str(steps), **_machine()})
-    pixels, labels, parts = reading.draw_examples(500, seed + 1)
+    reader, minutes = reading.train(folder, steps, seed=seed)
+    weights.save(weights.READER, reader.state_dict(), {"seed": str(seed), "steps": str(steps), "minutes": minutes, **_machine()})
+    pixels, labels, parts = reading.draw_examples(500, "held out")
     for name, share in reading.accuracy(load_reader(), pixels.float() / 255, labels, parts).items():
         print(f"held-out drawings, {name} right: {share:.3f}")

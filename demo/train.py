@@ -15,7 +15,9 @@ from torch.nn import functional as F
 
 from ..host.demo_models import initialise, size_embedding, text_encoder_module, training_sigmas, unet_module
 from . import sizes, workers
+from .checkpoint import Checkpoint
 from .dataset import Shards
+from .workers import DEVICE
 
 BATCH = {"square": 32, "strip": 12}
 STRIP_SHARE = 0.35  # of the steps
@@ -36,7 +38,7 @@ class TextEncoders(torch.nn.Module):
         self.requires_grad_(True)
 
     def forward(self, tokens: torch.Tensor, lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        ends = torch.tensor(lengths) - 1
+        ends = torch.tensor(lengths, device=tokens.device) - 1
         parts = [_encode_text(self.encoders[key], tokens[:, i], ends) for i, key in enumerate("lg")]
         return torch.cat([hidden for hidden, _ in parts], dim=-1), parts[1][1]
 
@@ -46,14 +48,14 @@ def _encode_text(encoder, rows: torch.Tensor, ends: torch.Tensor) -> tuple[torch
     Returns the penultimate layer's output and the projected pooled one."""
     model = encoder.text_model
     x = encoder.get_input_embeddings()(rows) + model.embeddings.position_embedding.weight
-    future = torch.full((x.shape[1], x.shape[1]), -torch.inf).triu(1)
+    future = x.new_full((x.shape[1], x.shape[1]), -torch.inf).triu(1)
     layers = model.encoder.layers
     for number, layer in enumerate(layers):
         x = x + layer.self_attn(layer.layer_norm1(x), future, functools.partial(plain_attention, None))
         x = x + layer.mlp(layer.layer_norm2(x))
         if number == len(layers) - 2:
             penultimate = x
-    pooled = model.final_layer_norm(x)[torch.arange(len(x)), ends]
+    pooled = model.final_layer_norm(x)[torch.arange(len(x), device=x.device), ends]
     return penultimate, encoder.text_projection(pooled)
 
 
@@ -70,7 +72,7 @@ class Net(torch.nn.Module):
     def forward(self, noisy: torch.Tensor, timestep: torch.Tensor, tokens: torch.Tensor, lengths: list[int]) -> torch.Tensor:
         context, pooled = self.text(tokens, lengths)
         height, width = noisy.shape[-2] * 8, noisy.shape[-1] * 8
-        y = torch.cat([pooled, size_embedding(height, width).expand(len(pooled), -1)], dim=1)
+        y = torch.cat([pooled, size_embedding(height, width).to(pooled).expand(len(pooled), -1)], dim=1)
         options = {"optimized_attention_override": plain_attention}
         return self.unet(noisy, timestep, context, y, transformer_options=options)
 
@@ -105,21 +107,17 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 def train(folder: Path, kept: list[int], rows: torch.Tensor, empty: torch.Tensor, steps: int, seed: int = 1,
           peak: float = 8e-4, first: dict[str, torch.Tensor] | None = None, on_save=None) -> None:
     """Trains until `steps`, resuming from `folder`/train.pt; without that file from the weights `first`, if given, or
-    from nothing. `on_save(average_net, step)` is called with each checkpoint."""
+    from nothing. `on_save(average_net, steps, minutes)` is called with each checkpoint."""
     torch.manual_seed(seed)
     workers.start()
     net = Net(len(kept) + 1)
     if first:
         net.load_state_dict(first)
+    net.to(DEVICE)
     average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999**AVERAGE_EVERY))
     optimiser = torch.optim.AdamW(net.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    checkpoint, start = folder / "train.pt", 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        net.load_state_dict(state["net"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        start = state["step"]
+    checkpoint = Checkpoint(folder / "train.pt", net=net, average=average, optimiser=optimiser)
+    start = checkpoint.steps
     shared = torch.Generator().manual_seed(seed + start)
     generator = torch.Generator().manual_seed(1000 * (seed + start) + workers.RANK)
     shards = {kind: Shards(kind, folder / "shards") for kind in BATCH}
@@ -132,12 +130,12 @@ def train(folder: Path, kept: list[int], rows: torch.Tensor, empty: torch.Tensor
         latents, tokens = shards[kind].batch(BATCH[kind] // workers.COUNT, generator)
         prompt, lengths = prompt_rows(tokens, rows, empty, generator)
         timestep = torch.randint(len(sigmas), (len(latents),), generator=generator)
-        sigma = sigmas[timestep][:, None, None, None]
-        noise = torch.randn(latents.shape, generator=generator)
+        sigma = sigmas[timestep][:, None, None, None].to(DEVICE)
+        latents, noise = latents.to(DEVICE), torch.randn(latents.shape, generator=generator).to(DEVICE)
         signal, spread = (sigma.square() + 1).rsqrt(), sigma * (sigma.square() + 1).rsqrt()
         noisy = signal * latents + spread * noise
-        with torch.autocast("cpu", torch.bfloat16):
-            predicted = net(noisy, timestep.float(), prompt, lengths)
+        with workers.half_precision():
+            predicted = net(noisy, timestep.float().to(DEVICE), prompt.to(DEVICE), lengths)
         loss = F.mse_loss(predicted.float(), signal * noise - spread * latents)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -157,8 +155,6 @@ def train(folder: Path, kept: list[int], rows: torch.Tensor, empty: torch.Tensor
                 each.refresh()
             if workers.RANK != 0:
                 continue
-            state = {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            torch.save(state, checkpoint.with_suffix(".part"))
-            checkpoint.with_suffix(".part").rename(checkpoint)
+            checkpoint.save(step + 1)
             if on_save:
-                on_save(average.module, step + 1)
+                on_save(average.module, step + 1, checkpoint.minutes)

@@ -9,12 +9,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from . import workers
+from .checkpoint import Checkpoint
 from .drawing import draw_picture
 from .reader import LABELS, MAP_SIDE, Reader
+from .workers import DEVICE
 from .world import random_single
 
 
-def draw_examples(count: int, seed: int, reduce: int = 2) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+def draw_examples(count: int, seed: int | str, reduce: int = 2) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
     """`count` drawings: pixels (count, 3, 256 / reduce, 256 / reduce) uint8, labels (count,) each, part maps (count, 64, 64)."""
     rng = Random(f"reader {seed}")
     pixels, parts, labels = [], [], {name: [] for name in LABELS}
@@ -36,30 +39,36 @@ def roughen(pixels: torch.Tensor) -> torch.Tensor:
     size = int(torch.randint(48, 129, ()))
     x = F.interpolate(F.interpolate(x, (size, size), mode="area"), x.shape[-2:], mode="bilinear")
     n = len(x)
-    x = x * (1 + 0.12 * torch.randn(n, 3, 1, 1)) + 0.04 * torch.randn(n, 3, 1, 1)
-    x = x + 0.06 * F.interpolate(torch.randn(n, 3, 8, 8), x.shape[-2:], mode="bilinear")
-    return (x + 0.05 * torch.rand(n, 1, 1, 1) * torch.randn_like(x)).clamp(0, 1)
+    tint, shift, patches = (torch.randn(n, 3, side, side, device=x.device) for side in (1, 1, 8))
+    x = x * (1 + 0.12 * tint) + 0.04 * shift
+    x = x + 0.06 * F.interpolate(patches, x.shape[-2:], mode="bilinear")
+    return (x + 0.05 * torch.rand(n, 1, 1, 1, device=x.device) * torch.randn_like(x)).clamp(0, 1)
 
 
-def train(folder: Path, steps: int, seed: int = 1, batch: int = 32, rate: float = 2e-3, examples: int = 6000) -> Reader:
-    torch.manual_seed(seed)
+def train(folder: Path, steps: int, seed: int = 1, batch: int = 32, rate: float = 2e-3, examples: int = 6000) -> tuple[Reader, str]:
+    """Trains until `steps`, resuming from `folder`/reader.pt. Returns the reader and the minutes that it took."""
     pixels, labels, parts = draw_examples(examples, seed)
-    reader = Reader()
+    torch.manual_seed(seed)
+    reader = Reader().to(DEVICE)
     optimiser = torch.optim.AdamW(reader.parameters(), lr=rate, weight_decay=0.01)
-    for step in range(steps):
+    checkpoint = Checkpoint(folder / "reader.pt", reader=reader, optimiser=optimiser)
+    torch.manual_seed(seed + checkpoint.steps)
+    for step in range(checkpoint.steps, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / 100) * (1 - step / steps)
         picked = torch.randint(len(pixels), (batch,))
-        with torch.autocast("cpu", torch.bfloat16):
-            logits, part_logits = reader(roughen(pixels[picked]))
-        loss = F.cross_entropy(part_logits.float(), parts[picked])
-        loss = loss + sum(F.cross_entropy(logits[k].float(), labels[k][picked]) for k in LABELS)
+        with workers.half_precision():
+            logits, part_logits = reader(roughen(pixels[picked].to(DEVICE)))
+        loss = F.cross_entropy(part_logits.float(), parts[picked].to(DEVICE))
+        loss = loss + sum(F.cross_entropy(logits[k].float(), labels[k][picked].to(DEVICE)) for k in LABELS)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         if step % 100 == 99:
-            print(f"step {step + 1}/{steps}: loss {loss.item():.3f}", flush=True)
-    return reader
+            print(f"step {step + 1}/{steps}: loss {loss.item():.3f}, {checkpoint.minutes} min", flush=True)
+        if step % 200 == 199 or step == steps - 1:
+            checkpoint.save(step + 1)
+    return reader.cpu(), checkpoint.minutes
 
 
 @torch.inference_mode()

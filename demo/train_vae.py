@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from random import Random
 
@@ -12,12 +11,15 @@ from PIL import Image
 from torch.nn import functional as F
 
 from ..host.demo_models import autoencoder_module, initialise
-from . import fast_norm, sizes
+from . import fast_norm, sizes, workers
+from .checkpoint import Checkpoint
 from .drawing import draw_picture
+from .workers import DEVICE
 from .world import random_pair, random_single
 
 CROP = 128
 LATENT_WEIGHT = 1e-6
+NOISE = 0.15  # deviations of the latent that the decoder learns to forgive
 
 
 def draw_pool(count: int, seed: int) -> torch.Tensor:
@@ -42,7 +44,7 @@ def reconstruct(vae, images: torch.Tensor, noise: float) -> tuple[torch.Tensor, 
 
 
 def decode_noisy(vae, latent: torch.Tensor, noise: float) -> torch.Tensor:
-    level = noise * latent.std().detach() * torch.rand(len(latent), 1, 1, 1)
+    level = noise * latent.std().detach() * torch.rand(len(latent), 1, 1, 1, device=latent.device)
     return vae.decoder(vae.post_quant_conv(latent + level * torch.randn_like(latent))).float()
 
 
@@ -56,82 +58,92 @@ def picture_loss(decoded: torch.Tensor, target: torch.Tensor, edges: bool) -> to
 
 def save_sheet(vae, images: torch.Tensor, path: Path) -> float:
     """Originals above, reconstructions below. Returns the mean absolute error on 0..255."""
+    images = images.to(DEVICE)
     with torch.no_grad():
         decoded = vae.decoder(vae.post_quant_conv(vae.quant_conv(vae.encoder(images)).chunk(2, 1)[0])).clamp(-1, 1)
     rows = [torch.cat(list(t), dim=2) for t in (images, decoded)]
-    sheet = ((torch.cat(rows, dim=1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    sheet = ((torch.cat(rows, dim=1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
     Image.fromarray(sheet).save(path)
     return float((decoded - images).abs().mean() * 127.5)
 
 
-def train(folder: Path, steps: int, batch: int = 8, seed: int = 1, rate: float = 1e-3, pool_size: int = 3000) -> dict[str, torch.Tensor]:
-    torch.manual_seed(seed)
+def train(folder: Path, steps: int, batch: int = 8, seed: int = 1, rate: float = 1e-3, pool_size: int = 3000) -> tuple[dict[str, torch.Tensor], str]:
+    """Trains until `steps`, resuming from `folder`/vae.pt. Returns the averaged weights and the minutes that they took."""
     pool = draw_pool(pool_size, seed)
     held_out = draw_pool(5, seed + 1).float() / 127.5 - 1
+    torch.manual_seed(seed)
     vae = autoencoder_module(sizes.VAE)
     initialise(vae)
-    vae.to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(vae, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
+    vae.to(DEVICE, memory_format=torch.channels_last)
+    average = _average(vae)
     fast_norm.install(vae)
     optimiser = torch.optim.AdamW(vae.parameters(), lr=rate, weight_decay=0.0, betas=(0.9, 0.99))
-    started = time.monotonic()
-    for step in range(steps):
+    checkpoint = Checkpoint(folder / "vae.pt", vae=vae, average=average, optimiser=optimiser)
+    torch.manual_seed(seed + checkpoint.steps)
+    for step in range(checkpoint.steps, steps):
         full = step >= steps * 0.85  # the middle attention meets the whole picture's tokens
-        picked = pool[torch.randint(len(pool), (batch // 4 if full else batch,))].float() / 127.5 - 1
+        picked = pool[torch.randint(len(pool), (batch // 4 if full else batch,))].to(DEVICE).float() / 127.5 - 1
         if not full:
             y, x = torch.randint(0, 256 - CROP + 1, (2,)).tolist()
             picked = picked[..., y : y + CROP, x : x + CROP]
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / 100) * min(1.0, (steps - step) / (0.5 * steps))
-        with torch.autocast("cpu", torch.bfloat16):
-            noise = 0.15 if step > steps * 0.2 else 0.0
+        with workers.half_precision():
+            noise = NOISE if step > steps * 0.2 else 0.0
             decoded, latent = reconstruct(vae, picked.contiguous(memory_format=torch.channels_last), noise)
         # Early on, the cheapest way to even edges would be plain grey.
         loss = picture_loss(decoded, picked, edges=step > steps * 0.2) + LATENT_WEIGHT * latent.square().mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimiser.step()
+        _descend(optimiser, vae, loss)
         average.update_parameters(vae)
-        if step % 50 == 0 or step == steps - 1:
-            print(f"step {step}: l1 {F.l1_loss(decoded, picked) * 127.5:.2f}/255, latent std {latent.std():.2f}, {time.monotonic() - started:.0f} s", flush=True)
+        if step % 50 == 49:
+            error = F.l1_loss(decoded, picked) * 127.5
+            print(f"step {step + 1}/{steps}: l1 {error:.2f}/255, latent std {latent.std():.2f}, {checkpoint.minutes} min", flush=True)
         if step % 500 == 499 or step == steps - 1:
-            shown = save_sheet(average.module, held_out, folder / "vae_sheet.png")
-            print(f"held out: l1 {shown:.2f}/255", flush=True)
-            torch.save(average.module.state_dict(), folder / "vae.pt")
-    return average.module.state_dict()
+            checkpoint.save(step + 1)
+            print(f"held out: l1 {save_sheet(average.module, held_out, folder / 'vae_sheet.png'):.2f}/255", flush=True)
+    return average.module.state_dict(), checkpoint.minutes
 
 
-def train_decoder(vae, folder: Path, steps: int, batch: int = 2, seed: int = 1, rate: float = 6e-4, pool_size: int = 3000) -> dict[str, torch.Tensor]:
-    """Sharpens the decoder of a trained `vae` on whole pictures. The encoder stays, so that what was trained on its
-    latents stays valid."""
-    torch.manual_seed(seed)
-    vae.requires_grad_(False).to(memory_format=torch.channels_last)
+def train_decoder(vae, folder: Path, steps: int, batch: int = 2, seed: int = 1, rate: float = 6e-4, pool_size: int = 3000) -> tuple[dict[str, torch.Tensor], str]:
+    """Sharpens the decoder of a trained `vae` on whole pictures, resuming from `folder`/decoder.pt. The encoder stays,
+    so that what was trained on its latents stays valid. Returns the averaged weights and the minutes that they took."""
     pool, held_out = draw_pool(pool_size, seed + 2), draw_pool(5, seed + 1).float() / 127.5 - 1
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        parts = (part.float() / 127.5 - 1 for part in pool.split(20))
+    vae.requires_grad_(False).to(DEVICE, memory_format=torch.channels_last)
+    with torch.no_grad(), workers.half_precision():
+        parts = (part.to(DEVICE).float() / 127.5 - 1 for part in pool.split(20))
         latents = torch.cat([vae.encode(p.contiguous(memory_format=torch.channels_last)).float() for p in parts])
     trained = torch.nn.ModuleList([vae.decoder, vae.post_quant_conv]).requires_grad_(True)
-    average = torch.optim.swa_utils.AveragedModel(vae, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
+    average = _average(vae)
     fast_norm.install(vae)
     optimiser = torch.optim.AdamW(trained.parameters(), lr=rate, weight_decay=0.0, betas=(0.9, 0.99))
-    started, errors = time.monotonic(), []
-    for step in range(steps):
+    checkpoint = Checkpoint(folder / "decoder.pt", vae=vae, average=average, optimiser=optimiser)
+    torch.manual_seed(seed + checkpoint.steps)
+    errors = []
+    for step in range(checkpoint.steps, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / 100) * min(1.0, (steps - step) / (0.6 * steps))
         picked = torch.randint(len(pool), (batch,))
-        target = pool[picked].float() / 127.5 - 1
-        with torch.autocast("cpu", torch.bfloat16):
-            decoded = decode_noisy(vae, latents[picked], noise=0.15)
-        optimiser.zero_grad(set_to_none=True)
-        picture_loss(decoded, target, edges=True).backward()
-        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
-        optimiser.step()
+        target = pool[picked].to(DEVICE).float() / 127.5 - 1
+        with workers.half_precision():
+            decoded = decode_noisy(vae, latents[picked.to(DEVICE)], NOISE)
+        _descend(optimiser, trained, picture_loss(decoded, target, edges=True))
         average.update_parameters(vae)
         errors.append(float(F.l1_loss(decoded.detach(), target)) * 127.5)
         if step % 50 == 49:
-            print(f"step {step + 1}: l1 {sum(errors) / len(errors):.2f}/255, {time.monotonic() - started:.0f} s", flush=True)
+            print(f"step {step + 1}/{steps}: l1 {sum(errors) / len(errors):.2f}/255, {checkpoint.minutes} min", flush=True)
             errors.clear()
         if step % 500 == 499 or step == steps - 1:
+            checkpoint.save(step + 1)
             print(f"held out: l1 {save_sheet(average.module, held_out, folder / 'decoder_sheet.png'):.2f}/255", flush=True)
-    return average.module.state_dict()
+    return average.module.state_dict(), checkpoint.minutes
+
+
+def _average(module: torch.nn.Module) -> torch.optim.swa_utils.AveragedModel:
+    return torch.optim.swa_utils.AveragedModel(module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
+
+
+def _descend(optimiser: torch.optim.Optimizer, module: torch.nn.Module, loss: torch.Tensor) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimiser.step()

@@ -15,7 +15,7 @@ READER = FOLDER / "reader" / "fabula_demo_reader.safetensors"
 
 def save(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
+    half = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in tensors.items()}
     save_file(half, path, metadata=metadata)
 
 

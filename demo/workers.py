@@ -1,4 +1,4 @@
-"""Training by several processes at once, started by `torchrun`; one process where it was started plainly.
+"""Where training runs: on a GPU where torch has one, else by one or, started by `torchrun`, several CPU processes.
 
 On a CPU two workers of one thread each are quicker than one of two: small layers lose more to waiting for each other.
 """
@@ -12,6 +12,11 @@ import torch
 import torch.distributed as dist
 
 RANK, COUNT = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+DEVICE = torch.device("cuda" if torch.cuda.is_available() and COUNT == 1 else "cpu")
+
+
+def half_precision() -> torch.autocast:
+    return torch.autocast(DEVICE.type, torch.bfloat16)
 
 
 def start() -> None:

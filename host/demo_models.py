@@ -58,8 +58,8 @@ def initialise(module: torch.nn.Module, zero: tuple[str, ...] = ()) -> None:
 
 
 class _DemoSDXL(comfy.supported_models.SDXL):
-    """SDXL in the demo's size: v-prediction with zero terminal SNR (facts of two trials: an eps model's first noise
-    would decide each panel's palette, and no attention undoes that)."""
+    """SDXL in the demo's size: v-prediction with zero terminal SNR. (An eps model's first noise decides each panel's palette,
+    and no attention undoes that.)"""
 
     sampling_settings = {"zsnr": True}
     unet_extra_config: Config = {}

@@ -12,12 +12,17 @@ NODE = "Fabula_EncodeStory"
 Conditioning = list
 
 
-def encode_story(clip: CLIP, story: Story, width: int, height: int) -> tuple[Conditioning, Conditioning]:
+def encode_story(clip: CLIP | None, story: Story, width: int, height: int) -> tuple[Conditioning, Conditioning]:
     """Encodes every panel with its style, and the negative prompt once a panel.
 
     Returns: positive and negative; each entry's cond is (panels, 77 x chunks, channels), its pooled output
     (panels, channels). All rows have the length of the longest prompt: shorter ones get empty 77-token chunks.
     """
+    if clip is None:
+        raise ValueError(
+            f"{NODE}: input 'clip' is empty: the checkpoint has no text encoder in it. Use the CLIP of a full SDXL or SD1.5 "
+            "checkpoint, or load one with CLIPLoader or DualCLIPLoader."
+        )
     texts = [apply_style(story.style, panel.prompt, story.negative) for panel in story.panels]
     positives = [clip.tokenize(positive) for positive, _ in texts]
     negatives = [clip.tokenize(negative) for _, negative in texts]

@@ -20,11 +20,12 @@ def register() -> None:
 
 
 def font_names() -> list[str]:
-    if FONTS not in folder_paths.folder_names_and_paths:
-        return [BUILT_IN]
     return [BUILT_IN, *folder_paths.get_filename_list(FONTS)]
 
 
 def font_path(name: str) -> str:
-    """What `load_font` takes for a name of `font_names`."""
-    return name if name == BUILT_IN else folder_paths.get_full_path_or_raise(FONTS, name)
+    """What `load_font` takes for a name of `font_names`. Raises: ValueError for a font that is not there."""
+    path = name if name == BUILT_IN else folder_paths.get_full_path(FONTS, name)
+    if path is None:
+        raise ValueError(f"input 'font' is {name!r}, which is not in models/fonts. There are: {', '.join(font_names())}.")
+    return path

@@ -10,8 +10,8 @@ from PIL import Image
 
 
 def to_images(pixels: torch.Tensor) -> list[Image.Image]:
-    """(batch, height, width, 3) in 0..1, the host's IMAGE, to Pillow pictures."""
-    return [Image.fromarray(p) for p in (pixels[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy()]
+    """(batch, height, width, channels) in 0..1, the host's IMAGE, to Pillow pictures: 1 channel is grey, 4 have alpha."""
+    return [Image.fromarray(p) for p in (pixels.clamp(0, 1) * 255).round().byte().squeeze(-1).cpu().numpy()]
 
 
 def to_pixels(images: Sequence[Image.Image]) -> torch.Tensor:

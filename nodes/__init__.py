@@ -12,8 +12,6 @@ from .story import EncodeStory, StoryScript
 
 
 class FabulaExtension(ComfyExtension):
-    async def on_load(self) -> None:
-        folders.register()
-
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        folders.register()  # not in `on_load`, which hosts of the supported versions never call
         return [StoryScript, EncodeStory, ConsistentAttention, ComicPage, LoadDemo]

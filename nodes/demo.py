@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..demo import models
-
 
 class LoadDemo(io.ComfyNode):
     @classmethod
@@ -26,4 +24,6 @@ class LoadDemo(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
+        from ..demo import models  # only here: should a host's internals move, the other nodes still load
+
         return io.NodeOutput(models.load_model(), models.load_clip(), models.load_vae())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.encode_story import empty_latents, encode_story
-from ..story.script import StoryError, parse_story
-from ..story.styles import NO_STYLE, STYLES
+from ..story.script import parse_story
+from ..story.styles import NO_STYLE, STYLES, find_style
 from .types import StoryType
 
 CHARACTERS = "[Mia] a girl with ginger hair, red coat, blue trousers"
@@ -45,8 +45,9 @@ class StoryScript(io.ComfyNode):
     @classmethod
     def execute(cls, characters: str, panels: str, style: str, negative: str) -> io.NodeOutput:
         try:
+            find_style(style)  # a name that comes over a link has not been checked by the host
             story = parse_story(characters, panels, style, negative)
-        except StoryError as error:
+        except ValueError as error:
             raise ValueError(f"Fabula_Story cannot read the story.\n{error}") from error
         return io.NodeOutput(story, len(story.panels), "\n".join(story.captions))
 
@@ -74,5 +75,5 @@ class EncodeStory(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip, story, width: int, height: int) -> io.NodeOutput:
-        positive, negative = encode_story(clip, story, width, height)
-        return io.NodeOutput(positive, negative, empty_latents(len(story.panels), width, height))
+        latent = empty_latents(len(story.panels), width, height)  # first: it checks the size
+        return io.NodeOutput(*encode_story(clip, story, width, height), latent)

@@ -4,8 +4,8 @@ Characters, one a line:      [Bob] a man with a grey beard, blue coat   # a note
 Panels, one a line:          [Bob] feeds the ducks in a park # Every morning Bob feeds the ducks.
                              [NC] an empty bench in the rain
 
-Blank lines and lines that begin with `//` are skipped in both. The grammar is that of StoryDiffusion
-(facts/consistent-self-attention.md, 1.6), with one difference: what it drops in silence is a mistake here.
+Blank lines and lines that begin with `//` are skipped in both. The grammar is that of StoryDiffusion's
+demo, with one difference: what it drops in silence is a mistake here.
 All mistakes are collected first and raised together, so that a user corrects a story in one go.
 """
 
@@ -49,7 +49,7 @@ class Panel:
     prompt: the text for the model, each tag replaced by its character's description; no style yet.
     caption: the text for the page; empty where the line ends in a bare `#`.
     characters: the tags that it names, each once, in order of appearance.
-    alone: the line says [NC], so the panel attends to no other.
+    alone: the line says [NC]: nobody is in the picture.
     """
 
     number: int
@@ -74,12 +74,6 @@ class Story:
     def captions(self) -> list[str]:
         """The captions, one a panel."""
         return [panel.caption for panel in self.panels]
-
-    @property
-    def unused_characters(self) -> tuple[str, ...]:
-        """Tags of the characters that no panel names: allowed, but often a slip."""
-        used = {tag for panel in self.panels for tag in panel.characters}
-        return tuple(character.tag for character in self.characters if character.tag not in used)
 
 
 @dataclass(frozen=True)

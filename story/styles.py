@@ -1,6 +1,6 @@
 """Styles: a few words around every prompt of a story, and what to keep out of it.
 
-The names are StoryDiffusion's (facts/consistent-self-attention.md, 1.6); the words are our own. Weights such as
+The names are those of StoryDiffusion's demo; the words are our own. Weights such as
 `(ink:1.1)` are in the host's prompt syntax. Templates are short, since all of a panel has to share 75 tokens.
 """
 
@@ -16,11 +16,6 @@ class Style:
 
     template: str
     negative: str
-
-    @property
-    def prompt_start(self) -> int:
-        """Characters that stand ahead of the prompt: what `script.Mention` ranges move by in the styled text."""
-        return self.template.index(PLACE)
 
 
 STYLES: dict[str, Style] = {
@@ -60,14 +55,16 @@ STYLES: dict[str, Style] = {
 }
 
 
-def apply_style(name: str, prompt: str, negative: str) -> tuple[str, str]:
-    """The prompt and the negative prompt in a style; "(No style)" gives both back unchanged.
-
-    Raises ValueError, with the names there are, for a style that there is not.
-    """
+def find_style(name: str) -> Style:
+    """Raises ValueError, with the names there are, for a style that there is not."""
     if name not in STYLES:
         known = ", ".join(f'"{known}"' for known in STYLES)
         raise ValueError(f'style: there is no style called "{name}". Choose one of: {known}.')
-    style = STYLES[name]
+    return STYLES[name]
+
+
+def apply_style(name: str, prompt: str, negative: str) -> tuple[str, str]:
+    """The prompt and the negative prompt in a style; "(No style)" gives both back unchanged."""
+    style = find_style(name)
     styled = style.template.replace(PLACE, prompt)
     return styled, ", ".join(part for part in (style.negative, negative) if part)

@@ -76,7 +76,10 @@ class Server:
         on_cpu = subprocess.run([python, "-c", probe], capture_output=True, text=True).stdout.strip() != "True"
         command = [
             python, str(found / "main.py"), "--listen", "127.0.0.1", "--port", str(self.port),
-            "--base-directory", str(self.folder), "--disable-auto-launch", "--database-url", "sqlite:///:memory:",
+            "--base-directory", str(self.folder), "--disable-auto-launch",
+            # An extra_model_paths.yaml beside the host's main.py may name custom nodes of the user's.
+            "--disable-all-custom-nodes", "--whitelist-custom-nodes", self._pack_name,
+            "--database-url", "sqlite:///:memory:",
             *(["--cpu"] if on_cpu else []), *self._arguments,
         ]
         self._log_file = open(self.folder / "comfyui.log", "wb")
@@ -170,5 +173,6 @@ def failure(entry: dict) -> str | None:
         return None
     for kind, data in entry["status"]["messages"]:
         if kind == "execution_error":
-            return f"{data['node_type']}: {data['exception_message'].strip()}"
+            message = data["exception_message"].strip()
+            return message if message.startswith(data["node_type"]) else f"{data['node_type']}: {message}"
     return "The workflow did not finish."

@@ -1,11 +1,18 @@
 """Consistent self-attention on a real UNet, under the host's own sampling."""
 
+import copy
+
 import comfy.model_base
+import comfy.model_management
 import comfy.model_patcher
+import comfy.sample
 import comfy.supported_models
 import pytest
 import torch
-from fabula.host.consistent_attention import KEY, apply
+from fabula.attention.schedule import Schedule
+from fabula.demo import sizes
+from fabula.host import demo_models
+from fabula.host.consistent_attention import apply
 from fabula.host.encode_story import empty_latents, encode_story
 from fabula.host.render import sample
 
@@ -19,13 +26,13 @@ def patch(model, schedule="always", start=0.0, end=1.0, seed=0, rate=RATE):
 
 @pytest.fixture()
 def run(clip, story):
-    """Samples the story; `negative` and `latent` may be replaced, `seed` is the noise's."""
+    """Samples the story; `positive`, `negative` and `latents` may be replaced, `seed` is the noise's."""
 
-    def sampled(model, seed=1, sampler="euler", latents=None, cfg=3.0, **kwargs):
-        positive, negative = encode_story(clip, story, SIZE, SIZE)
+    def sampled(model, seed=1, sampler="euler", latents=None, cfg=3.0, denoise=1.0, **conditioning):
+        both = dict(zip(("positive", "negative"), encode_story(clip, story, SIZE, SIZE)))
         latent = latents or empty_latents(PANELS, SIZE, SIZE)
         with torch.inference_mode():
-            return sample(model, positive, kwargs.get("negative", negative), latent, seed, STEPS, cfg, sampler)
+            return sample(model, **{**both, **conditioning}, latent=latent, seed=seed, steps=STEPS, cfg=cfg, sampler=sampler, denoise=denoise)
 
     return sampled
 
@@ -131,37 +138,116 @@ def test_the_official_schedule_leaves_the_first_step_plain(model, run):
     watch = Watch(patch(model, schedule="storydiffusion"))
     run(watch.model)
     up = watch.self_attention("output")
-    first, later = up[: len(up) // STEPS], up[len(up) // STEPS:]
-    assert all(q[1] == k[1] for q, k in first)
-    assert 0 < sum(k[1] > q[1] for q, k in later) <= len(later)
+    layers = len(up) // STEPS
+    assert all(q[1] == k[1] for q, k in up[:layers])
+    seen = [k[1] > q[1] for q, k in up[layers:]]
+    names = up_layers(model)
+    assert len(names) == layers
+    assert seen == [Schedule("storydiffusion", 0).is_on(step, name) for step in range(1, STEPS) for name in names]
+    assert any(seen) and not all(seen)
 
 
-def test_a_sampler_that_calls_twice_a_step_stays_in_its_step(model, run):
+def up_layers(model):
+    """(output block, transformer block) of every self-attention of the up path, in the order that the net runs them."""
+    parts = model.get_model_object("diffusion_model").output_blocks
+    counts = [sum(hasattr(block, "attn1") for block in part.modules()) for part in parts]
+    return [(number, index) for number, count in enumerate(counts) for index in range(count)]
+
+
+def test_a_call_between_two_steps_belongs_to_the_first_of_them(model, run):
     watch = Watch(patch(model, schedule="storydiffusion"))
-    run(watch.model, sampler="heun")
+    run(watch.model, sampler="dpm_2")  # each step but the last calls the model again, midway
     up = watch.self_attention("output")
-    calls = 2 * STEPS - 1  # the last step of Heun is Euler's
-    assert all(q[1] == k[1] for q, k in up[: len(up) // calls])
-    assert any(k[1] > q[1] for q, k in up[len(up) // calls:])
+    one_call = len(up) // (2 * STEPS - 1)
+    assert all(q[1] == k[1] for q, k in up[: 2 * one_call])  # both calls of the warm-up step are plain
+    assert any(k[1] > q[1] for q, k in up[2 * one_call:])
 
 
 def test_the_range_in_percent_is_kept(model, run):
-    assert torch.equal(run(patch(model, start=1.0)), run(model))
-    assert not torch.equal(run(patch(model, start=0.3)), run(patch(model)))
+    for limits, on in (({"end": 0.3}, [True, False, False]), ({"start": 0.3}, [False, True, True])):
+        watch = Watch(patch(model, **limits))
+        run(watch.model)
+        up = watch.self_attention("output")
+        layers = len(up) // STEPS
+        assert [k[1] > q[1] for q, k in up] == [step for step in on for _ in range(layers)]
+    with pytest.raises(ValueError, match="'start_percent' is 0.6 and 'end_percent' is 0.4"):
+        patch(model, start=0.6, end=0.4)
+
+
+def test_two_patches_share_the_sampling_between_them(model, run):
+    first, then = Watch(patch(model, end=0.5, rate=1.0)), Watch(patch(model, start=0.5, rate=0.25))
+    both = Watch(patch(patch(model, end=0.5, rate=1.0), start=0.5, rate=0.25))
+    for watch in (first, then, both):
+        run(watch.model)
+
+    def extra(watch):
+        return [k[1] - q[1] for q, k in watch.self_attention("output")]
+
+    assert extra(both) == [a + b for a, b in zip(extra(first), extra(then))]
+    assert any(extra(first)) and any(extra(then))
+
+
+def test_the_range_is_of_the_schedule_that_the_model_has_when_it_samples(model, run):
+    patched = patch(model, end=0.5)
+    expected, replaced = patched.clone(), patched.clone()
+    sampling = copy.deepcopy(model.get_model_object("model_sampling"))
+    sampling.set_sigmas(sampling.sigmas * 0.01)  # all of it below the old range's end
+    for net in (expected, replaced):
+        net.add_object_patch("model_sampling", sampling)
+    watch = Watch(replaced)
+    run(watch.model)
+    up = watch.self_attention("output")
+    layers = len(up) // STEPS
+    assert all(k[1] > q[1] for q, k in up[:layers]) and all(k[1] == q[1] for q, k in up[-layers:])
+
+
+@pytest.mark.parametrize("sampler, options", [
+    ("euler_ancestral", {}), ("dpmpp_2m_sde", {}), ("heun", {}), ("uni_pc", {}), ("lcm", {}), ("euler", {"denoise": 0.5}),
+])
+def test_it_works_with_every_kind_of_sampler(model, run, sampler, options):
+    plain, patched = run(model, sampler=sampler, **options), run(patch(model), sampler=sampler, **options)
+    assert torch.isfinite(patched).all()
+    assert (patched - plain).abs().max() > 1e-3
+
+
+def test_sampling_in_two_parts_is_sampling_in_one(model, clip, story):
+    positive, negative = encode_story(clip, story, SIZE, SIZE)
+    latent = empty_latents(PANELS, SIZE, SIZE)
+    noise = comfy.sample.prepare_noise(latent["samples"], 1, latent["batch_index"])
+
+    def part(noise, start, first, last):
+        with torch.inference_mode():
+            return comfy.sample.sample(
+                patch(model, rate=1.0), noise, 4, 3.0, "euler", "normal", positive, negative, start, start_step=first,
+                last_step=last, force_full_denoise=last == 4, disable_noise=first > 0, disable_pbar=True, seed=1,
+            )
+
+    whole = part(noise, latent["samples"], 0, 4)
+    half = part(noise, latent["samples"], 0, 2)
+    assert (half - whole).abs().max() > 1
+    assert torch.allclose(part(torch.zeros_like(noise), half, 2, 4), whole, atol=1e-2)
+
+
+def test_a_condition_for_a_part_of_the_picture_is_sampled_too(model, run, clip, story):
+    positive, _ = encode_story(clip, story, SIZE, SIZE)
+    masked = [*positive, [positive[0][0] * -1, {**positive[0][1], "area": (8, 8, 0, 8), "strength": 1.0}]]
+    whole, divided = run(patch(model)), run(patch(model), positive=masked)
+    assert torch.isfinite(divided).all() and not torch.equal(whole, divided)
 
 
 def test_an_error_while_sampling_leaves_the_model_usable(model, run):
-    expected, patched = run(model), patch(model)
-    broken = patched.clone()
+    patched, failing = patch(model), []
+    patched.set_model_attn1_output_patch(lambda out, options: out if not failing else failing.pop()())
+    plain, expected = run(model), run(patched)
 
-    def fail(*_):
-        raise RuntimeError("stopped")
+    def interrupt():
+        raise comfy.model_management.InterruptProcessingException
 
-    broken.set_model_attn1_output_patch(fail)
-    with pytest.raises(RuntimeError, match="stopped"):
-        run(broken)
-    assert KEY not in patched.model_options["transformer_options"]
-    assert torch.equal(run(model), expected)
+    failing.append(interrupt)
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        run(patched)
+    assert torch.equal(run(patched), expected)
+    assert torch.equal(run(model), plain)
 
 
 def test_other_attention_patches_are_kept(model, run):
@@ -175,6 +261,38 @@ def test_other_attention_patches_are_kept(model, run):
     net.set_model_attn1_patch(another)
     assert torch.equal(run(net), run(patch(model)))
     assert any(shape[1] > 64 for shape in calls)
+
+
+def test_what_an_earlier_patch_makes_of_keys_and_values_holds_for_the_other_panels_too(model, run):
+    def keyed(n, context, value, options):
+        return n, context * 2, value * 3
+
+    def keys_after(n, context, value, options):
+        seen.append((n, context, value))
+        return n, context, value
+
+    seen, net = [], model.clone()
+    net.set_model_attn1_patch(keyed)
+    net = patch(net, rate=1.0)
+    net.set_model_attn1_patch(keys_after)
+    run(net)
+    n, context, value = next(s for s in seen if s[1].shape[1] > s[0].shape[1])
+    others = PANELS - 1
+    for part, factor in ((context, 2), (value, 3)):
+        own, foreign = part[0, others * n.shape[1]:], part[0, : n.shape[1]]  # the first row's first source is panel 1
+        assert torch.allclose(own, n[0] * factor) and torch.allclose(foreign, n[1] * factor)
+
+
+def test_a_batch_that_another_patch_has_divided_is_refused_with_the_remedy(model, run):
+    def divide(n, context, value, options):
+        if options["block"][0] == "output":
+            n, context, value = (t.reshape(-1, 1, t.shape[2])[:7] for t in (n, context, value))
+        return n, context, value
+
+    net = model.clone()
+    net.set_model_attn1_patch(divide)
+    with pytest.raises(ValueError, match="Fabula_ConsistentAttention.*input 'model'.*HyperTile"):
+        run(patch(net))
 
 
 @pytest.mark.parametrize("latents", [2, 4])
@@ -192,3 +310,15 @@ def test_a_model_of_another_family_is_refused():
     dit = comfy.model_patcher.ModelPatcher(comfy.model_base.SD3(config), torch.device("cpu"), torch.device("cpu"))
     with pytest.raises(ValueError, match="Fabula_ConsistentAttention: input 'model'.*SDXL"):
         patch(dit)
+
+
+@pytest.mark.parametrize("change", [{"disable_self_attentions": [True] * 3}, {"use_temporal_attention": True}])
+def test_unets_without_a_picture_of_their_own_in_each_row_are_refused(change):
+    config = {**sizes.UNET, **change}
+    if "use_temporal_attention" in change:
+        config.update(use_temporal_resblock=True, video_kernel_size=[3, 1, 1], extra_ff_mix_layer=True, use_spatial_context=True,
+                      merge_strategy="learned_with_images", merge_factor=0.0)
+    net = comfy.model_patcher.ModelPatcher(torch.nn.Module(), torch.device("cpu"), torch.device("cpu"))
+    net.model.diffusion_model = demo_models.unet_module(config)
+    with pytest.raises(ValueError, match="Fabula_ConsistentAttention: input 'model'.*SDXL"):
+        patch(net)

@@ -7,32 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-CONTRACT = {
-    "Fabula_Story": ["characters", "panels", "style", "negative"],
-    "Fabula_EncodeStory": ["clip", "story", "width", "height"],
-    "Fabula_ConsistentAttention": [
-        "model", "sampling_rate", "id_length", "mode", "tile_size", "schedule", "start_percent", "end_percent", "seed",
-    ],
-    "Fabula_ComicPage": ["images", "layout", "page_width", "font", "font_size", "seed", "story"],
-    "Fabula_LoadDemo": [],
-}
-
-
 @pytest.fixture(scope="module")
 def nodes():
     extension = asyncio.run(fabula.comfy_entrypoint())
-    asyncio.run(extension.on_load())
     return {node.GET_SCHEMA().node_id: node for node in asyncio.run(extension.get_node_list())}
-
-
-def test_ids_and_inputs_are_the_public_contract(nodes):
-    assert {id: [i.id for i in node.GET_SCHEMA().inputs] for id, node in nodes.items()} == CONTRACT
-
-
-def test_every_input_and_output_has_a_tooltip(nodes):
-    for id, node in nodes.items():
-        schema = node.GET_SCHEMA()
-        assert all(socket.tooltip for socket in [*schema.inputs, *schema.outputs]), id
 
 
 def test_a_bad_story_lists_all_its_mistakes(nodes):
@@ -40,6 +18,13 @@ def test_a_bad_story_lists_all_its_mistakes(nodes):
         nodes["Fabula_Story"].execute("[Mia] a girl", "[Bob] waves\n[Eve] runs", "(No style)", "")
     with pytest.raises(ValueError, match="Fabula_Story.*\n.*panels"):
         nodes["Fabula_Story"].execute("[Mia] a girl", "", "(No style)", "")
+    with pytest.raises(ValueError, match="Fabula_Story.*\nstyle.*Pastel.*Line art"):
+        nodes["Fabula_Story"].execute("[Mia] a girl", "[Mia] runs", "Pastel", "")
+
+
+def test_an_encoder_that_is_not_there_is_named(nodes, story):
+    with pytest.raises(ValueError, match="Fabula_EncodeStory: input 'clip' is empty.*CLIPLoader"):
+        nodes["Fabula_EncodeStory"].execute(None, story, 256, 256)
 
 
 def test_the_story_node_counts_and_captions(nodes):
@@ -65,6 +50,22 @@ def test_a_page_shows_every_panel(nodes, story):
 def test_more_or_fewer_pictures_than_panels_are_refused(nodes, story, count):
     with pytest.raises(ValueError, match=f"Fabula_ComicPage: input 'images' has {count} pictures.*3 panels"):
         page(nodes, torch.zeros(count, 64, 64, 3), story)
+
+
+@pytest.mark.parametrize("channels, expected", [(1, (128, 128, 128)), (4, (255, 255, 255))])
+def test_grey_and_transparent_pictures_are_shown_as_they_are(nodes, channels, expected):
+    from fabula.story.script import parse_story
+
+    pixels = torch.full((1, 64, 64, channels), 0.5)
+    pixels[..., 3:] = 0.0  # all transparent: paper shows
+    pages = page(nodes, pixels, parse_story("", "[NC] a fox #", "(No style)", ""))
+    height, width = pages[0].shape[1:3]
+    assert tuple((pages[0][0, height // 2, width // 2] * 255).round().int().tolist()) == expected
+
+
+def test_a_font_that_is_not_there_is_named(nodes, story):
+    with pytest.raises(ValueError, match="Fabula_ComicPage: input 'font' is 'gone.ttf'.*models/fonts"):
+        page(nodes, torch.zeros(3, 64, 64, 3), story, font="gone.ttf")
 
 
 def test_a_caption_that_the_font_cannot_draw_is_named(nodes):

@@ -27,11 +27,12 @@ def test_inputs_and_outputs_keep_their_names_and_order(server, node_id):
 
 
 @pytest.mark.parametrize("node_id", CONTRACT)
-def test_every_input_has_a_tooltip(server, node_id):
+def test_every_input_and_output_has_a_tooltip(server, node_id):
     info = server.get_json(f"/object_info/{node_id}")[node_id]
     for inputs in info["input"].values():
         for name, (_, options) in inputs.items():
             assert options.get("tooltip"), name
+    assert all(info["output_tooltips"]) and len(info["output_tooltips"]) == len(info["output"])
 
 
 def test_the_server_answers_and_runs_on_the_device_that_torch_has(server):

@@ -100,10 +100,9 @@ def test_a_note_after_a_description_stays_out_of_it():
     assert panel("[Bob] runs", "[Bob] a man # the hero").prompt == "a man runs"
 
 
-def test_captions_and_unused_characters():
+def test_captions_come_in_order():
     whole = story("[Bob] walks # One\n[NC] rain # Two")
     assert whole.captions == ["One", "Two"]
-    assert whole.unused_characters == ("Ann",)
 
 
 def test_style_and_negative_are_kept():
