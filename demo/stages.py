@@ -93,7 +93,7 @@ def shipped_net() -> tuple[dict[str, torch.Tensor], int, int]:
     named = {f"unet.{k}": v for k, v in unet.items() if not k.startswith("latent_rgb.")}
     named.update({f"text.{k}": v for k, v in text.items()})
     details = weights.metadata(weights.BASE["unet"])
-    return named, int(details["steps"]), int(details["minutes"])
+    return named, int(details["steps"]), int(details.get("minutes", 0))
 
 
 def export_unet(net: diffusion.Net, kept: list[int], metadata: dict[str, str]) -> None:
