@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from .schedule import Schedule, step_of
-from .tokens import batch_sources, extend_context, gather_index, sample_tokens
+from .sharing import Group, group_rows
+from .tiles import Scene
+from .tokens import sample_tokens
+
+Layer = tuple[int, int]  # number of the output block, and of the transformer block in it
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`start_sigma` >= sigma > `end_sigma` is where attention is shared."""
+    """Where tokens are shared: `start_sigma` >= sigma > `end_sigma`. And how many: a share of the tokens in the layers
+    of the lowest resolution, `coarse_rate`, and in all others, `fine_rate`."""
 
-    sampling_rate: float
+    coarse_rate: float
+    fine_rate: float
     schedule: str
     seed: int
     start_sigma: float
@@ -24,36 +31,51 @@ class Settings:
         return self.start_sigma >= sigma > self.end_sigma
 
 
-@dataclass
 class Run:
-    """One sampling run over `panels` rows of latents."""
+    """One sampling run. `scene` says which panels go through the net at the moment; who sends them sets it.
 
-    settings: Settings
-    schedule: Schedule
-    sources: list[list[int]]
-    _indices: dict[int, torch.Tensor] = field(default_factory=dict)
-    _step: int = -1
+    Args:
+        settings: of one node or of several in a chain; the first whose range holds the current sigma acts.
+        sample_sigmas: (steps + 1,), the whole schedule that is sampled.
+        from_noise: whether sampling starts from noise, so that the warm-up applies.
+        coarse_blocks: numbers of the output blocks of the lowest resolution.
+    """
 
-    @classmethod
-    def start(cls, settings: Settings, panels: int, from_noise: bool) -> Run:
-        return cls(settings, Schedule(settings.schedule, settings.seed, warm_up=from_noise), batch_sources(panels))
+    def __init__(self, settings: Sequence[Settings], sample_sigmas: torch.Tensor, from_noise: bool, coarse_blocks: frozenset[int]):
+        self._parts = [(each, Schedule(each.schedule, each.seed, warm_up=from_noise)) for each in settings]
+        self._sample_sigmas, self._coarse_blocks = sample_sigmas, coarse_blocks
+        self.scene = Scene((), ())
+        self._drawn_at: tuple | None = None
+        self._drawn: dict[tuple[int, float, int], list[Group]] = {}
 
-    def context(self, hidden: torch.Tensor, context: torch.Tensor, sigma: float, sample_sigmas: torch.Tensor,
-                layer: tuple[int, int], chunks: int) -> torch.Tensor:
-        """The tokens that a self-attention layer shall attend to at this moment; shapes as in `extend_context`."""
-        if len(self.sources) < 2 or not self.settings.covers(sigma):
-            return context
-        step = step_of(sigma, sample_sigmas)
-        if not self.schedule.is_on(step, layer):
-            return context
-        return extend_context(hidden, context, self._index(step, hidden.shape[1], hidden.device), chunks)
+    def __deepcopy__(self, memo) -> Run:
+        return self  # hosts copy the options that carry it
 
-    def _index(self, step: int, tokens: int, device: torch.device) -> torch.Tensor:
-        if step != self._step:
-            self._indices.clear()
-            self._step = step
-        if tokens not in self._indices:
-            rate, seed = self.settings.sampling_rate, self.settings.seed
-            drawn = [sample_tokens(tokens, rate, seed, step, panel) for panel in range(len(self.sources))]
-            self._indices[tokens] = gather_index(self.sources, drawn, tokens).to(device)
-        return self._indices[tokens]
+    def groups(self, sigma: float, layer: Layer, tokens: int, keys: int, device: torch.device) -> list[Group] | None:
+        """Which tokens the rows of the scene attend to in this layer now; None where attention is plain.
+
+        Args:
+            tokens: tokens of one row that may be sampled, its first ones.
+            keys: all keys of one row.
+        """
+        if not any(self.scene.sources):
+            return None
+        found = next(((settings, schedule) for settings, schedule in self._parts if settings.covers(sigma)), None)
+        if found is None:
+            return None
+        settings, schedule = found
+        step = step_of(sigma, self._sample_sigmas)
+        if not schedule.is_on(step, layer):
+            return None
+        rate = settings.coarse_rate if layer[0] in self._coarse_blocks else settings.fine_rate
+        return self._groups(settings.seed, step, rate, tokens, keys, device)
+
+    def _groups(self, seed: int, step: int, rate: float, tokens: int, keys: int, device: torch.device) -> list[Group]:
+        moment = (seed, step, self.scene)
+        if moment != self._drawn_at:
+            self._drawn, self._drawn_at = {}, moment
+        key = (tokens, rate, keys)
+        if key not in self._drawn:
+            drawn = [sample_tokens(tokens, rate, seed, step, panel) for panel in self.scene.panels]
+            self._drawn[key] = group_rows(self.scene.sources, drawn, keys, device)
+        return self._drawn[key]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 
 import torch
 
@@ -29,12 +30,7 @@ def sample_tokens(tokens: int, sampling_rate: float, seed: int, step: int, panel
     return drawn.sort().values
 
 
-def batch_sources(panels: int) -> list[list[int]]:
-    """Mode `batch`: every panel attends to every other one."""
-    return [[other for other in range(panels) if other != panel] for panel in range(panels)]
-
-
-def gather_index(sources: list[list[int]], drawn: list[torch.Tensor], tokens: int) -> torch.Tensor:
+def gather_index(sources: Sequence[Sequence[int]], drawn: Sequence[torch.Tensor], tokens: int) -> torch.Tensor:
     """Where the sampled tokens of each panel's sources lie in (panels x tokens) rows laid end to end.
 
     `sources[i]` lists the panels that panel i attends to, `drawn[j]` the sampled positions of panel j; every panel
@@ -43,23 +39,3 @@ def gather_index(sources: list[list[int]], drawn: list[torch.Tensor], tokens: in
     Returns: (panels, sampled) int64.
     """
     return torch.stack([torch.cat([drawn[j] + j * tokens for j in js]) for js in sources])
-
-
-def extend_context(hidden: torch.Tensor, context: torch.Tensor, index: torch.Tensor, chunks: int) -> torch.Tensor:
-    """Puts the sampled tokens of the other panels before each panel's own context: P_i = [S_i; I_i].
-
-    Args:
-        hidden: (chunks x panels, tokens, channels), the layer's normalised input; a chunk is one CFG half.
-        context: (chunks x panels, context tokens, channels), what the panels attend to so far: their own tokens.
-        index: (panels, sampled) from `gather_index`.
-        chunks: how many conditionings are batched together; tokens never pass from one to another.
-
-    Returns: (chunks x panels, sampled + context tokens, channels).
-    """
-    rows, tokens, channels = hidden.shape
-    panels = rows // chunks
-    if panels * chunks != rows or panels != index.shape[0]:
-        raise ValueError(f"{rows} rows of tokens cannot be {chunks} chunk(s) of {index.shape[0]} panels.")
-    flat = hidden.reshape(chunks, panels * tokens, channels)
-    sampled = flat[:, index.flatten()].reshape(rows, index.shape[1], channels)
-    return torch.cat([sampled.to(context.dtype), context], dim=1)

@@ -101,7 +101,12 @@ def main() -> int:
     parser.add_argument("--sampler", default="euler")
     parser.add_argument("--scheduler", default="normal")
     parser.add_argument("--sampling-rate", type=float, default=0.5)
+    parser.add_argument("--mode", default="batch")
+    parser.add_argument("--id-length", type=int, default=2)
+    parser.add_argument("--tile-size", type=int, default=4)
     parser.add_argument("--schedule", default="always")
+    parser.add_argument("--start-percent", type=float, default=0.0)
+    parser.add_argument("--end-percent", type=float, default=1.0)
     parser.add_argument("--sheets", type=Path, help="folder for a sheet of pictures of each story's first seed")
     options = parser.parse_args()
 
@@ -121,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     import torch
     from fabula.demo import models
     from fabula.demo.reader import load_reader, read
-    from fabula.host.consistent_attention import apply
+    from fabula.host.consistent_attention import Options, apply
     from fabula.host.encode_story import empty_latents, encode_story
     from fabula.host.images import to_images, to_pixels
     from fabula.host.render import sample
@@ -136,7 +141,10 @@ def run(options: argparse.Namespace) -> int:
     same, different = drawn_scale(missing, read_pictures)
     print(f"scale, on drawings: same character {same:.1f}, another in each panel {different:.1f}", flush=True)
 
-    patched = apply(model, options.sampling_rate, options.schedule, 0.0, 1.0, seed=0)
+    patched = apply(model, Options(
+        mode=options.mode, sampling_rate=options.sampling_rate, id_length=options.id_length, tile_size=options.tile_size,
+        schedule=options.schedule, start_percent=options.start_percent, end_percent=options.end_percent,
+    ))
     results: list[list[dict[str, tuple[float, ...]]]] = []
     started = time.monotonic()
     for number in range(options.stories):
@@ -148,7 +156,7 @@ def run(options: argparse.Namespace) -> int:
             with torch.inference_mode():
                 positive, negative = encode_story(clip, story, 256, 256)
                 for name, net in (("without", model), ("with", patched)):
-                    latents = sample(net, positive, negative, empty_latents(PANELS, 256, 256), noise_seed,
+                    latents = sample(net, positive, negative, empty_latents(range(PANELS), 256, 256), noise_seed,
                                      options.steps, options.cfg, options.sampler, options.scheduler)
                     pictures = to_images(vae.decode(latents))
                     readings = read_pictures(pictures)
@@ -194,7 +202,8 @@ def save_strip(pictures, path: Path) -> None:
 
 def print_table(results, options: argparse.Namespace) -> None:
     print(f"{options.stories} stories x {options.seeds} seeds ({options.split}), {options.steps} steps {options.sampler}/"
-          f"{options.scheduler}, cfg {options.cfg}, rate {options.sampling_rate}, schedule {options.schedule}.")
+          f"{options.scheduler}, cfg {options.cfg}, mode {options.mode}, rate {options.sampling_rate}, schedule {options.schedule}"
+          f" from {options.start_percent:g} to {options.end_percent:g}, id_length {options.id_length}, tile_size {options.tile_size}.")
     print("Medians of distances, means of shares; in brackets the 95 % interval over stories.")
     print(row(["", "without", "with", "change"]))
     for column, name in enumerate(("character distance", "place diversity")):

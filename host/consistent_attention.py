@@ -2,122 +2,155 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
-from comfy.ldm.modules.attention import SpatialVideoTransformer
-from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 
+from ..attention.cast import Cast
 from ..attention.state import Run, Settings
+from ..attention.tiles import plan, together
+from . import attention_patch
+from .panel_noise import reseed
+from .panel_tiles import place, sample_tiles
+from .panel_windows import WindowedDenoiser
+from .story_rows import StoryRows, rows_of
 
 KEY = "fabula_consistent_attention"
 NODE = "Fabula_ConsistentAttention"
-
-
-def apply(model: ModelPatcher, sampling_rate: float, schedule: str, start_percent: float, end_percent: float, seed: int) -> ModelPatcher:
-    """A clone of `model` whose up-block self-attention sees sampled tokens of the other latents of the batch.
-
-    Applied more than once, with ranges of percent of their own, the first one whose range holds the current step acts.
-
-    Raises: ValueError where `model` is not a UNet with self-attention blocks, or where the range is empty.
-    """
-    net = model.get_model_object("diffusion_model")
-    if not isinstance(net, UNetModel) or not _has_up_self_attention(net):
-        raise ValueError(
-            f"{NODE}: input 'model' is a {type(net).__name__}, but consistent self-attention needs an image UNet with "
-            "self-attention in its up blocks. Load an SDXL or SD1.5 checkpoint."
-        )
-    if start_percent >= end_percent:
-        raise ValueError(
-            f"{NODE}: input 'start_percent' is {start_percent:g} and 'end_percent' is {end_percent:g}, so it would never "
-            "act. Let 'start_percent' be the smaller one; to switch the node off, bypass it."
-        )
-
-    def outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
-        guider = executor.class_obj
-        _check_rows(guider.conds, len(noise))
-        # The model's own schedule, asked only now: nodes after this one may have replaced it.
-        sampling = guider.model_patcher.get_model_object("model_sampling")
-        settings = Settings(
-            sampling_rate, schedule, seed,
-            start_sigma=float(sampling.percent_to_sigma(start_percent)), end_sigma=float(sampling.percent_to_sigma(end_percent)),
-        )
-        from_noise = float(sigmas[0]) >= 0.9 * min(float(sampling.sigma_max), _FROM_NOISE)
-        holder = _RunHolder(Run.start(settings, len(noise), from_noise), sigmas.cpu())
-        # The host has made these options for this one run, and drops them after it.
-        options = guider.model_options["transformer_options"]
-        options[KEY] = [*options.get(KEY, []), holder]
-        return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
-
-    patched = model.clone()
-    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, outer_sample)
-    if _attn1_patch not in patched.model_options["transformer_options"].get("patches", {}).get("attn1_patch", []):
-        patched.set_model_attn1_patch(_attn1_patch)
-    return patched
-
-
+MODES = ("anchors", "window", "batch")
 # A zero-terminal-SNR schedule starts at a sigma of thousands; some schedulers leave its first step out.
 _FROM_NOISE = 14.0
 
-
-class _RunHolder:
-    """Carries the run through the host's copies of `transformer_options`: dicts and lists are copied, objects not."""
-
-    def __init__(self, run: Run, sample_sigmas: torch.Tensor):
-        self.run, self.sample_sigmas = run, sample_sigmas
-        self._sigma: tuple[torch.Tensor, float] | None = None
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def sigma(self, sigmas: torch.Tensor) -> float:
-        """The current sigma as a number, read from the device once a model call and not in every layer."""
-        if self._sigma is None or self._sigma[0] is not sigmas:
-            self._sigma = (sigmas, float(sigmas.max()))
-        return self._sigma[1]
+log = logging.getLogger(__name__)
 
 
-def _attn1_patch(n: torch.Tensor, context: torch.Tensor, value: torch.Tensor, extra_options: dict):
-    holders = extra_options.get(KEY)
-    block = extra_options.get("block")
-    if not holders or not block or block[0] != "output":
-        return n, context, value
-    sigmas = extra_options["sigmas"]
-    holder = next((h for h in holders if h.run.settings.covers(h.sigma(sigmas))), None)
-    if holder is None:
-        return n, context, value
-    layer = (block[1], extra_options.get("block_index", 0))
-    chunks = len(extra_options["cond_or_uncond"])
+@dataclass(frozen=True)
+class Options:
+    """The node's inputs. `coarse_rate` and `fine_rate`: None where `sampling_rate` holds for all layers."""
 
-    def extended(tokens: torch.Tensor) -> torch.Tensor:
-        # What an earlier patch has made of the keys holds for the other panels' too, as long as it is still one a token.
-        hidden = tokens if tokens.shape[:2] == n.shape[:2] else n
-        return holder.run.context(hidden, tokens, holder.sigma(sigmas), holder.sample_sigmas, layer, chunks)
+    mode: str = "anchors"
+    sampling_rate: float = 0.5
+    coarse_rate: float | None = None
+    fine_rate: float | None = None
+    id_length: int = 2
+    tile_size: int = 4
+    schedule: str = "storydiffusion"
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    seed: int = 0
 
-    try:
-        keys = extended(context)
-        return n, keys, keys if value is context or value is None else extended(value)
-    except ValueError as error:
+    def settings(self, model_sampling) -> Settings:
+        """In sigmas of the model's own schedule, asked only now: nodes after ours may have replaced it."""
+        return Settings(
+            coarse_rate=self.sampling_rate if self.coarse_rate is None else self.coarse_rate,
+            fine_rate=self.sampling_rate if self.fine_rate is None else self.fine_rate,
+            schedule=self.schedule, seed=self.seed,
+            start_sigma=float(model_sampling.percent_to_sigma(self.start_percent)),
+            end_sigma=float(model_sampling.percent_to_sigma(self.end_percent)),
+        )
+
+
+def apply(model: ModelPatcher, options: Options) -> ModelPatcher:
+    """A clone of `model` whose up-block self-attention sees sampled tokens of the story's other panels.
+
+    Applied more than once, with ranges of percent of their own, the first one whose range holds the current step acts.
+
+    Raises: ValueError where `model` is not a UNet with self-attention blocks, where the range is empty, or where the
+    nodes of a chain would cut the story up in different ways.
+    """
+    net = model.get_model_object("diffusion_model")
+    if not attention_patch.walk(net):
+        raise ValueError(f"{NODE}: input 'model' is {attention_patch.refusal(net)}. Load an SDXL or SD1.5 checkpoint.")
+    if options.start_percent >= options.end_percent:
         raise ValueError(
-            f"{NODE}: the batch changed on its way to the attention layers ({error}) Another patch of input 'model' "
-            "divides it: tiled diffusion, HyperTile or context windows. Take that patch out."
-        ) from error
+            f"{NODE}: input 'start_percent' is {options.start_percent:g} and 'end_percent' is {options.end_percent:g}, so it "
+            "would never act. Let 'start_percent' be the smaller one; to switch the node off, bypass it."
+        )
+    patched = model.clone()
+    chain = (*patched.model_options["transformer_options"].get(KEY, ()), options)
+    for name in ("mode", "id_length", "tile_size"):
+        if len({getattr(each, name) for each in chain}) > 1:
+            values = " and ".join(str(getattr(each, name)) for each in chain)
+            raise ValueError(
+                f"{NODE}: input '{name}' is {values} in nodes that follow each other on one model. Give all of them the same "
+                f"'{name}': rate, schedule and percent may differ."
+            )
+    patched.model_options["transformer_options"][KEY] = chain
+    patched.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
+    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, _outer_sample)
+    return patched
 
 
-def _has_up_self_attention(net: UNetModel) -> bool:
-    blocks = [block for part in net.output_blocks for block in part.modules()]
-    attentions = [block for block in blocks if hasattr(block, "attn1")]
-    # A video UNet's batch is frames; blocks without self-attention see text in its place.
-    video = any(isinstance(block, SpatialVideoTransformer) for block in blocks)
-    return bool(attentions) and not video and not any(block.disable_self_attn for block in attentions)
+def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, sigmas: torch.Tensor, *args, **kwargs):
+    guider = executor.class_obj
+    _check_latents(noise, latent_image)
+    story = rows_of(guider.conds, len(noise), NODE)
+    # The host has made these options for this one run, and drops them after it.
+    transformer_options = guider.model_options["transformer_options"]
+    chain: tuple[Options, ...] = transformer_options[KEY]
+    layers = attention_patch.walk(guider.model_patcher.get_model_object("diffusion_model"))
+    sampling = guider.model_patcher.get_model_object("model_sampling")
+    from_noise = float(sigmas[0]) >= 0.9 * min(float(sampling.sigma_max), _FROM_NOISE)
+    run = Run([each.settings(sampling) for each in chain], sigmas.cpu(), from_noise, attention_patch.coarse_blocks(layers))
+    attention_patch.install(transformer_options, run, layers)
+    noise = reseed(noise, story.seeds)
+    first = chain[0]
+    if first.mode == "anchors":
+        row_of = {panel: row for row, panel in enumerate(story.panels)}
+        _check_anchors(story.cast, first.id_length, row_of)
+        tiles = place(plan(story.cast, first.id_length, first.tile_size), row_of)
+        keys = _noise_keys(story, kwargs.get("seed", args[3] if len(args) > 3 else None))
+        return sample_tiles(executor, run, tiles, keys, noise, latent_image, sampler, sigmas, *args, **kwargs)
+    if first.mode == "window":
+        windowed = WindowedDenoiser(run, story.cast, story.panels, first.tile_size)
+        wrappers = transformer_options.setdefault("wrappers", {}).setdefault(WrappersMP.CALC_COND_BATCH, {})
+        wrappers[KEY] = [windowed]
+    else:
+        run.scene = together(story.cast, story.panels)
+    return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
 
 
-def _check_rows(conds: dict, latents: int) -> None:
-    for entries in conds.values():
-        for entry in entries:
-            panels = entry.get("fabula", {}).get("panels")
-            if panels is not None and len(panels) != latents:
-                raise ValueError(
-                    f"{NODE}: the story has {len(panels)} panels, but the sampler's input 'latent_image' has {latents} "
-                    "latents. Give it one latent a panel: the LATENT of Fabula_EncodeStory, or as many encoded pictures."
-                )
+def _noise_keys(story: StoryRows, seed: int | None) -> list[tuple[int, ...]]:
+    """For each panel of the story, what the noise drawn while sampling it depends on."""
+    keys = [(seed or 0, panel) for panel in range(len(story.cast.panels))]
+    for panel, own in zip(story.panels, story.seeds):
+        if own is not None:
+            keys[panel] = (own,)
+    return keys
+
+
+def _check_latents(noise: torch.Tensor, latent_image: torch.Tensor) -> None:
+    if noise.ndim != 4:
+        raise ValueError(
+            f"{NODE}: the sampler's input 'latent_image' is of shape {tuple(latent_image.shape)}: a video, not pictures. Give it "
+            "one latent a panel, such as the LATENT of Fabula_EncodeStory."
+        )
+    if not torch.isfinite(latent_image).all():
+        raise ValueError(
+            f"{NODE}: the sampler's input 'latent_image' holds values that are not numbers (NaN or infinite). The picture or "
+            "the VAE that it comes from is broken; an SDXL VAE in half precision does this: start ComfyUI with --fp32-vae."
+        )
+
+
+def _check_anchors(cast: Cast, id_length: int, row_of: dict[int, int]) -> None:
+    for character, anchors in cast.anchors(id_length).items():
+        named = f"[{character}]" if character else "the story"
+        if not anchors:
+            raise ValueError(
+                f"{NODE}: {named} is never alone in a panel, but mode 'anchors' takes a character from panels that show nobody "
+                f"else. Add such a panel to the input 'panels' of Fabula_Story, or set input 'mode' to 'batch' or 'window'."
+            )
+        shown = any(character in cast.panels[panel] for panel in row_of)
+        missing = [panel + 1 for panel in anchors if panel not in row_of]
+        if shown and missing:
+            raise ValueError(
+                f"{NODE}: input 'id_length' is {id_length}, so {named} also needs panel {', '.join(map(str, missing))} of the "
+                "story among the latents. Set input 'id_length' of Fabula_EncodeStory to the same number."
+            )
+        if character and len(anchors) < id_length and len(anchors) < sum(character in names for names in cast.panels):
+            log.warning("%s: %s is alone in %d panel(s) only, fewer than 'id_length' %d; these are its anchors.",
+                        NODE, named, len(anchors), id_length)

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from comfy.sd import CLIP
 
 from ..story.script import Story
 from ..story.styles import apply_style
+from . import story_rows
 
 NODE = "Fabula_EncodeStory"
 Conditioning = list
 
 
-def encode_story(clip: CLIP | None, story: Story, width: int, height: int) -> tuple[Conditioning, Conditioning]:
-    """Encodes every panel with its style, and the negative prompt once a panel.
+def encode_story(clip: CLIP | None, story: Story, width: int, height: int,
+                 panels: Sequence[int] | None = None) -> tuple[Conditioning, Conditioning]:
+    """Encodes every panel with its style, and the negative prompt once a panel; or only `panels`, counted from 0.
 
     Returns: positive and negative; each entry's cond is (panels, 77 x chunks, channels), its pooled output
-    (panels, channels). All rows have the length of the longest prompt: shorter ones get empty 77-token chunks.
+    (panels, channels). All rows have the length of the story's longest prompt: shorter ones get empty 77-token chunks.
     """
     if clip is None:
         raise ValueError(
             f"{NODE}: input 'clip' is empty: the checkpoint has no text encoder in it. Use the CLIP of a full SDXL or SD1.5 "
             "checkpoint, or load one with CLIPLoader or DualCLIPLoader."
         )
+    panels = range(len(story.panels)) if panels is None else panels
     texts = [apply_style(story.style, panel.prompt, story.negative) for panel in story.panels]
     positives = [clip.tokenize(positive) for positive, _ in texts]
     negatives = [clip.tokenize(negative) for _, negative in texts]
-    _pad_chunks(clip, [*positives, *negatives])
+    _pad_chunks(clip, [*positives, *negatives])  # over the whole story: a panel asked for alone is encoded just the same
+    positives, negatives = ([prompts[panel] for panel in panels] for prompts in (positives, negatives))
     extra = {
         "width": width, "height": height, "crop_w": 0, "crop_h": 0, "target_width": width, "target_height": height,
-        "fabula": {"panels": tuple(panel.number for panel in story.panels), "characters": tuple(p.characters for p in story.panels)},
+        story_rows.KEY: story_rows.describe(story, panels),
     }
     return _encode_rows(clip, positives, extra), _encode_rows(clip, negatives, extra)
 
@@ -68,7 +74,33 @@ def _encode_rows(clip: CLIP, prompts: list[dict], extra: dict) -> Conditioning:
     return entries
 
 
-def empty_latents(panels: int, width: int, height: int) -> dict:
+def chosen_panels(story: Story, text: str, id_length: int) -> list[int]:
+    """The panels, from 0, of a choice such as `4,7-9`, with the anchors of their characters ahead; all for an empty one.
+
+    Raises: ValueError for what is no choice of the story's panels.
+    """
+    if not text.strip():
+        return list(range(len(story.panels)))
+    chosen: dict[int, None] = {}
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        try:
+            numbers = range(int(first), int(last or first) + 1)
+        except ValueError:
+            numbers = range(0)
+        if not numbers or numbers[0] < 1 or numbers[-1] > len(story.panels):
+            raise ValueError(
+                f"{NODE}: input 'panels' is {text!r}, but {part.strip()!r} is no panel, or run of panels, from 1 to "
+                f"{len(story.panels)}. Write numbers and runs with commas between them: 4,7-9."
+            )
+        chosen.update(dict.fromkeys(number - 1 for number in numbers))
+    cast = story_rows.describe(story, ()).cast
+    anchors = cast.anchors(id_length)
+    ahead = sorted({anchor for panel in chosen for name in cast.panels[panel] for anchor in anchors[name]})
+    return [*ahead, *(panel for panel in chosen if panel not in ahead)]
+
+
+def empty_latents(panels: Sequence[int], width: int, height: int) -> dict:
     """One empty latent a panel, (panels, 4, height / 8, width / 8), numbered so that a panel keeps its noise.
 
     Raises: ValueError for a size that is not a multiple of 8.
@@ -76,4 +108,4 @@ def empty_latents(panels: int, width: int, height: int) -> dict:
     for name, size in (("width", width), ("height", height)):
         if size % 8:
             raise ValueError(f"{NODE}: input '{name}' is {size}, but must be a multiple of 8; {size // 8 * 8} is near.")
-    return {"samples": torch.zeros(panels, 4, height // 8, width // 8), "batch_index": list(range(panels))}
+    return {"samples": torch.zeros(len(panels), 4, height // 8, width // 8), "batch_index": list(panels)}

@@ -32,5 +32,5 @@ def render(model: ModelPatcher, clip: CLIP, vae: VAE, prompts: Sequence[str], se
     panels = tuple(Panel(i + 1, prompt, prompt, (), i + 1) for i, prompt in enumerate(prompts))
     story = Story(characters=(), panels=panels, style="(No style)", negative="")
     positive, negative = encode_story(clip, story, width, height)
-    latents = sample(model, positive, negative, empty_latents(len(panels), width, height), seed, steps, cfg)
+    latents = sample(model, positive, negative, empty_latents(range(len(panels)), width, height), seed, steps, cfg)
     return to_images(vae.decode(latents))

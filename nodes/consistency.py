@@ -5,9 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..attention.schedule import SCHEDULES
-from ..host.consistent_attention import apply
-
-LATER = " Mode batch does not use it; the modes anchors and window, which do, are not there yet."
+from ..host.consistent_attention import MODES, Options, apply
 
 
 class ConsistentAttention(io.ComfyNode):
@@ -23,11 +21,22 @@ class ConsistentAttention(io.ComfyNode):
                 io.Model.Input("model", tooltip="An SDXL or SD1.5 model."),
                 io.Float.Input(
                     "sampling_rate", default=0.5, min=0.0, max=1.0, step=0.05,
-                    tooltip="Share of the other panels' tokens that each panel sees. More is more alike and slower; 0.5 is the paper's.",
+                    tooltip="Share of another panel's tokens that a panel sees. More is more alike and slower; 0.5 is the paper's.",
                 ),
-                io.Int.Input("id_length", default=2, min=1, max=16, tooltip="Panels of a character that serve as its anchors." + LATER),
-                io.Combo.Input("mode", options=["batch"], default="batch", tooltip="batch: every panel sees every other one."),
-                io.Int.Input("tile_size", default=4, min=1, max=64, tooltip="Panels denoised at once." + LATER),
+                io.Int.Input(
+                    "id_length", default=2, min=1, max=16,
+                    tooltip="Mode anchors: the first so many panels that show a character alone are its anchors, which its "
+                    "other panels see.",
+                ),
+                io.Combo.Input(
+                    "mode", options=list(MODES), default=MODES[0],
+                    tooltip="anchors: every panel sees the anchors of its characters; for stories of any length. window: panels see "
+                    "their neighbours, tile_size at a time (slow, the paper's). batch: every panel sees every other one, all at once.",
+                ),
+                io.Int.Input(
+                    "tile_size", default=4, min=1, max=64,
+                    tooltip="Panels denoised at once. anchors: beside the anchors. window: the width of the window. batch does not use it.",
+                ),
                 io.Combo.Input(
                     "schedule", options=list(SCHEDULES), default="storydiffusion",
                     tooltip="storydiffusion: off in the first step, then each layer on with probability 0.7, from step 20 "
@@ -36,11 +45,23 @@ class ConsistentAttention(io.ComfyNode):
                 io.Float.Input("start_percent", default=0.0, min=0.0, max=1.0, step=0.01, tooltip="Where in the sampling it begins."),
                 io.Float.Input("end_percent", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Where in the sampling it ends."),
                 io.Int.Input("seed", default=0, min=0, max=2**63 - 1, control_after_generate=False, tooltip="Which tokens and layers are drawn."),
+                io.Float.Input(
+                    "coarse_rate", optional=True, default=-1.0, min=-1.0, max=1.0, step=0.05,
+                    tooltip="Sampling rate of the layers of the lowest resolution; below 0 it is sampling_rate.",
+                ),
+                io.Float.Input(
+                    "fine_rate", optional=True, default=-1.0, min=-1.0, max=1.0, step=0.05,
+                    tooltip="Sampling rate of all other layers; below 0 it is sampling_rate.",
+                ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="For the sampler.")],
         )
 
     @classmethod
-    def execute(cls, model, sampling_rate: float, id_length: int, mode: str, tile_size: int, schedule: str,
-                start_percent: float, end_percent: float, seed: int) -> io.NodeOutput:
-        return io.NodeOutput(apply(model, sampling_rate, schedule, start_percent, end_percent, seed))
+    def execute(cls, model, sampling_rate: float, id_length: int, mode: str, tile_size: int, schedule: str, start_percent: float,
+                end_percent: float, seed: int, coarse_rate: float = -1.0, fine_rate: float = -1.0) -> io.NodeOutput:
+        return io.NodeOutput(apply(model, Options(
+            mode=mode, sampling_rate=sampling_rate, coarse_rate=None if coarse_rate < 0 else coarse_rate,
+            fine_rate=None if fine_rate < 0 else fine_rate, id_length=id_length, tile_size=tile_size, schedule=schedule,
+            start_percent=start_percent, end_percent=end_percent, seed=seed,
+        )))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host.encode_story import empty_latents, encode_story
+from ..host.encode_story import chosen_panels, empty_latents, encode_story
 from ..story.script import parse_story
 from ..story.styles import NO_STYLE, STYLES, find_style
 from .types import StoryType
@@ -30,7 +30,8 @@ class StoryScript(io.ComfyNode):
                 ),
                 io.String.Input(
                     "panels", multiline=True, default=PANELS,
-                    tooltip="One panel a line: [Name] what happens # caption. Without a # the line is its own caption.",
+                    tooltip="One panel a line: [Name] what happens # caption. Without a # the line is its own caption. [NC]: nobody "
+                    "is in it. seed=7 before the #: noise of its own, to draw one panel anew.",
                 ),
                 io.Combo.Input("style", options=list(STYLES), default=NO_STYLE, tooltip="Words put around every panel's prompt."),
                 io.String.Input("negative", multiline=True, default="", tooltip="What no panel shall show. The style adds its own."),
@@ -65,6 +66,14 @@ class EncodeStory(io.ComfyNode):
                 StoryType.Input("story", tooltip="From Story."),
                 io.Int.Input("width", default=1024, min=64, max=8192, step=8, tooltip="Width of a panel in pixels."),
                 io.Int.Input("height", default=1024, min=64, max=8192, step=8, tooltip="Height of a panel in pixels."),
+                io.String.Input(
+                    "panels", optional=True, default="",
+                    tooltip="Only these panels, such as 4,7-9, with the anchors of their characters ahead. Empty: all of them.",
+                ),
+                io.Int.Input(
+                    "id_length", optional=True, default=2, min=1, max=16,
+                    tooltip="With panels: how many anchors of each character to put ahead, as in Consistent Attention.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="One row a panel."),
@@ -74,6 +83,7 @@ class EncodeStory(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, clip, story, width: int, height: int) -> io.NodeOutput:
-        latent = empty_latents(len(story.panels), width, height)  # first: it checks the size
-        return io.NodeOutput(*encode_story(clip, story, width, height), latent)
+    def execute(cls, clip, story, width: int, height: int, panels: str = "", id_length: int = 2) -> io.NodeOutput:
+        chosen = chosen_panels(story, panels, id_length)
+        latent = empty_latents(chosen, width, height)  # first: it checks the size
+        return io.NodeOutput(*encode_story(clip, story, width, height, chosen), latent)

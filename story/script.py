@@ -3,6 +3,7 @@
 Characters, one a line:      [Bob] a man with a grey beard, blue coat   # a note, not sent to the model
 Panels, one a line:          [Bob] feeds the ducks in a park # Every morning Bob feeds the ducks.
                              [NC] an empty bench in the rain
+                             [Bob] sleeps seed=7 # The picture's own noise: draw this panel anew without the others.
 
 Blank lines and lines that begin with `//` are skipped in both. The grammar is that of StoryDiffusion's
 demo, with one difference: what it drops in silence is a mistake here.
@@ -12,12 +13,14 @@ All mistakes are collected first and raised together, so that a user corrects a 
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 NO_CHARACTER = "NC"
 COMMENT = "//"
 TAG = re.compile(r"\[([^\[\]]*)\]")
+SEED = re.compile(r"(?<!\S)seed=(\S*)")
+LARGEST_SEED = 2**64 - 1  # the host's
 
 _SHOWN_MISTAKES = 100  # in the text of the error; `StoryError.mistakes` has them all
 _SHOWN_LINE = 80  # characters of a line quoted in an error
@@ -50,6 +53,7 @@ class Panel:
     caption: the text for the page; empty where the line ends in a bare `#`.
     characters: the tags that it names, each once, in order of appearance.
     alone: the line says [NC]: nobody is in the picture.
+    seed: of the panel's own noise, where the line says `seed=`.
     """
 
     number: int
@@ -59,6 +63,7 @@ class Panel:
     line: int
     mentions: tuple[Mention, ...] = ()
     alone: bool = False
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +206,7 @@ def _parse_panel(number: int, line_number: int, line: str, cast: _Cast, mistakes
         mistakes.append(Mistake("panels", line_number, line, message, remedy))
 
     script, caption = _split_caption(line)
+    script, seed = _take_seed(script, wrong)
     alone, reported = False, set()
     names: dict[str, None] = {}  # a set that keeps its order
     mentions: list[Mention] = []
@@ -232,7 +238,22 @@ def _parse_panel(number: int, line_number: int, line: str, cast: _Cast, mistakes
     if not _says_something(left):
         wrong("the panel has no text for the picture", "Describe what happens, before the # if there is one.")
     caption = _plain_caption(script if caption is None else caption, cast)
-    return Panel(number, prompt, caption, tuple(names), line_number, tuple(mentions), alone)
+    return Panel(number, prompt, caption, tuple(names), line_number, tuple(mentions), alone, seed)
+
+
+def _take_seed(script: str, wrong: Callable[[str, str], None]) -> tuple[str, int | None]:
+    """The line without its `seed=`, and the seed."""
+    found = SEED.findall(script)
+    if not found:
+        return script, None
+    remedy = "Write one whole number, for example seed=7."
+    if len(found) > 1:
+        wrong("the panel has more than one seed", remedy)
+    elif not re.fullmatch("[0-9]{1,20}", found[0]) or int(found[0]) > LARGEST_SEED:
+        wrong(f"seed={found[0]} is not a number from 0 to {LARGEST_SEED}", remedy)
+    else:
+        return SEED.sub(" ", script), int(found[0])
+    return SEED.sub(" ", script), None
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -12,7 +12,7 @@ import torch
 from fabula.attention.schedule import Schedule
 from fabula.demo import sizes
 from fabula.host import demo_models
-from fabula.host.consistent_attention import apply
+from fabula.host.consistent_attention import Options, apply
 from fabula.host.encode_story import empty_latents, encode_story
 from fabula.host.render import sample
 
@@ -20,8 +20,8 @@ PANELS, SIZE, STEPS = 3, 128, 3
 RATE = 0.5
 
 
-def patch(model, schedule="always", start=0.0, end=1.0, seed=0, rate=RATE):
-    return apply(model, rate, schedule, start, end, seed)
+def patch(model, schedule="always", start=0.0, end=1.0, seed=0, rate=RATE, mode="batch", **more):
+    return apply(model, Options(mode, rate, schedule=schedule, start_percent=start, end_percent=end, seed=seed, **more))
 
 
 @pytest.fixture()
@@ -30,7 +30,7 @@ def run(clip, story):
 
     def sampled(model, seed=1, sampler="euler", latents=None, cfg=3.0, denoise=1.0, **conditioning):
         both = dict(zip(("positive", "negative"), encode_story(clip, story, SIZE, SIZE)))
-        latent = latents or empty_latents(PANELS, SIZE, SIZE)
+        latent = latents or empty_latents(range(PANELS), SIZE, SIZE)
         with torch.inference_mode():
             return sample(model, **{**both, **conditioning}, latent=latent, seed=seed, steps=STEPS, cfg=cfg, sampler=sampler, denoise=denoise)
 
@@ -98,7 +98,7 @@ def test_without_the_patch_no_layer_sees_more_than_its_own_tokens(model, run):
 
 
 def test_a_change_in_one_panel_reaches_the_others_only_through_the_patch(model, run):
-    changed = empty_latents(PANELS, SIZE, SIZE)
+    changed = empty_latents(range(PANELS), SIZE, SIZE)
     changed["batch_index"] = [0, 1, 77]  # other noise for the last panel
     for net, reaches in ((model, False), (patch(model), True)):
         same = torch.equal(run(net)[0], run(net, latents=changed)[0])
@@ -212,7 +212,7 @@ def test_it_works_with_every_kind_of_sampler(model, run, sampler, options):
 
 def test_sampling_in_two_parts_is_sampling_in_one(model, clip, story):
     positive, negative = encode_story(clip, story, SIZE, SIZE)
-    latent = empty_latents(PANELS, SIZE, SIZE)
+    latent = empty_latents(range(PANELS), SIZE, SIZE)
     noise = comfy.sample.prepare_noise(latent["samples"], 1, latent["batch_index"])
 
     def part(noise, start, first, last):
@@ -298,7 +298,7 @@ def test_a_batch_that_another_patch_has_divided_is_refused_with_the_remedy(model
 @pytest.mark.parametrize("latents", [2, 4])
 def test_more_or_fewer_latents_than_panels_are_refused(model, run, latents):
     with pytest.raises(ValueError, match=f"3 panels.*latent_image.*{latents} latents.*Fabula_EncodeStory"):
-        run(patch(model), latents=empty_latents(latents, SIZE, SIZE))
+        run(patch(model), latents=empty_latents(range(latents), SIZE, SIZE))
 
 
 def test_a_model_of_another_family_is_refused():

@@ -17,8 +17,8 @@ def test_every_panel_is_one_row_of_positive_negative_and_latent(clip, story):
         assert cond.shape == (3, 77, 128)
         assert options["pooled_output"].shape == (3, 64)
         assert (options["width"], options["height"]) == (256, 128)
-        assert options["fabula"]["panels"] == (1, 2, 3)
-    assert empty_latents(3, 256, 128)["samples"].shape == (3, 4, 16, 32)
+        assert options["fabula"].panels == (0, 1, 2)
+    assert empty_latents(range(3), 256, 128)["samples"].shape == (3, 4, 16, 32)
 
 
 def test_a_row_is_what_the_host_encodes_for_that_prompt_alone(clip, story):
@@ -46,7 +46,7 @@ def test_the_style_is_in_every_prompt(clip, story):
 
 def test_a_size_that_latents_cannot_have_is_refused():
     with pytest.raises(ValueError, match="Fabula_EncodeStory: input 'width' is 250.*248"):
-        empty_latents(1, 250, 256)
+        empty_latents(range(1), 250, 256)
 
 
 def test_the_trainers_text_encoders_are_the_hosts():

@@ -1,10 +1,17 @@
-"""Token sampling, gathering and the schedule, without a host."""
+"""Token sampling, gathering, attention and the schedule, without a host."""
+
+import math
 
 import pytest
 import torch
+from fabula.attention.cast import Cast
 from fabula.attention.schedule import Schedule, step_of
+from fabula.attention.sharing import attend_shared, group_rows
 from fabula.attention.state import Run, Settings
-from fabula.attention.tokens import batch_sources, extend_context, gather_index, sample_tokens
+from fabula.attention.tiles import Scene, together
+from fabula.attention.tokens import sample_tokens
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("rate, count", [(0.0, 0), (0.5, 32), (1.0, 64), (0.33, 21)])
@@ -22,48 +29,73 @@ def test_a_draw_depends_on_its_key_and_on_nothing_else():
         assert not torch.equal(first, sample_tokens(64, 0.5, **{"seed": 1, "step": 2, "panel": 3, **key}))
 
 
-def test_each_panel_sees_the_others_sampled_tokens_and_its_own_once():
-    panels, tokens, chunks = 3, 8, 2
-    # A token's value is its name: chunk, panel, position.
-    names = torch.arange(chunks * panels * tokens, dtype=torch.float32).reshape(chunks * panels, tokens, 1)
-    drawn = [sample_tokens(tokens, 0.5, 0, 0, p) for p in range(panels)]
-    context = extend_context(names, names, gather_index(batch_sources(panels), drawn, tokens), chunks)
-    assert context.shape == (chunks * panels, 2 * 4 + tokens, 1)
-    for row in range(chunks * panels):
-        chunk, panel = divmod(row, panels)
-        expected = [float((chunk * panels + j) * tokens + t) for j in range(panels) if j != panel for t in drawn[j].tolist()]
-        expected += names[row, :, 0].tolist()
-        assert context[row, :, 0].tolist() == expected
+# What each row attends to, in the words of the official code: write (anchors among themselves) with 2, 3 and 4 of them,
+# read (later panels), a panel of two characters, one of none.
+SCENES = {
+    "write 2": [(1,), (0,)],
+    "write 3": [(1, 2), (0, 2), (0, 1)],
+    "write 4": [(1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)],
+    "read": [(1,), (0,), (0, 1), (0, 1)],
+    "two characters": [(1,), (0,), (3,), (2,), (0, 1, 2, 3), (2, 3), ()],
+}
 
 
-def reference(q_input, weight_q, weight_k, weight_v, drawn, panel):
-    """O_i = Attn(Q_i, K_Pi, V_Pi), P_i = [S_i; I_i], one head, written from the formula with an N x N mask."""
-    panels, tokens, channels = q_input.shape
-    flat = q_input.reshape(-1, channels)
-    seen = torch.zeros(panels * tokens, dtype=torch.bool)
-    for j in range(panels):
-        seen[drawn[j] + j * tokens] = True
-    seen[panel * tokens:(panel + 1) * tokens] = True
-    scores = (q_input[panel] @ weight_q) @ (flat @ weight_k).T / channels**0.5
-    return scores.masked_fill(~seen, -torch.inf).softmax(-1) @ (flat @ weight_v)
+def reference(hidden, weights, heads, sources, drawn):
+    """O_i = Attn(Q_i, K_Pi, V_Pi), P_i = [S_i; I_i], from the formulas: token by token, in float64, without a gather.
+
+    hidden (rows, tokens, channels); drawn: for each row, positions. The mask over all rows' tokens is the official
+    app's formulation.
+    """
+    rows, tokens, channels = hidden.shape
+    width = channels // heads
+    flat = hidden.double().reshape(rows * tokens, channels)
+    q, k, v = (flat @ w.double() for w in weights)
+    out = torch.zeros(rows * tokens, channels, dtype=torch.float64)
+    for row in range(rows):
+        seen = torch.zeros(rows * tokens, dtype=torch.bool)
+        for other in sources[row]:
+            seen[[other * tokens + t for t in drawn[other].tolist()]] = True
+        seen[row * tokens:(row + 1) * tokens] = True
+        for head in range(heads):
+            part = slice(head * width, (head + 1) * width)
+            for token in range(row * tokens, (row + 1) * tokens):
+                scores = (k[:, part] @ q[token, part]) / math.sqrt(width)
+                scores[~seen] = -math.inf
+                out[token, part] = torch.softmax(scores, 0) @ v[:, part]
+    return out.reshape(rows, tokens, channels)
 
 
-def test_attention_over_the_gathered_tokens_equals_the_masked_formula():
+def heads_attention(heads):
+    def attend(q, k, v):
+        q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+    return attend
+
+
+@pytest.mark.parametrize("size", [(4, 4), (3, 5)])
+@pytest.mark.parametrize("rate", [0.3, 0.5, 1.0])
+@pytest.mark.parametrize("sources", SCENES.values(), ids=SCENES)
+def test_shared_attention_is_the_formula_and_the_mask(sources, rate, size):
     torch.manual_seed(0)
-    panels, tokens, channels = 4, 12, 5
-    hidden = torch.randn(panels, tokens, channels, dtype=torch.float64)
-    q, k, v = torch.randn(3, channels, channels, dtype=torch.float64)
-    drawn = [sample_tokens(tokens, 0.5, 7, 1, p) for p in range(panels)]
-    context = extend_context(hidden, hidden, gather_index(batch_sources(panels), drawn, tokens), 1)
-    got = torch.nn.functional.scaled_dot_product_attention(hidden @ q, context @ k, context @ v)
-    for panel in range(panels):
-        assert (got[panel] - reference(hidden, q, k, v, drawn, panel)).abs().max() < 1e-10
+    tokens, channels, heads, chunks, rows = size[0] * size[1], 16, 2, 2, len(sources)
+    hidden = torch.randn(chunks, rows, tokens, channels)
+    weights = torch.randn(3, channels, channels) / channels**0.5
+    drawn = [sample_tokens(tokens, rate, 7, 1, row) for row in range(rows)]
+    q, k, v = (hidden.flatten(0, 1) @ w for w in weights)
+    got = attend_shared(q, k, v, group_rows(sources, drawn, tokens, CPU), chunks, heads_attention(heads))
+    for chunk in range(chunks):
+        expected = reference(hidden[chunk], weights, heads, sources, drawn)
+        assert (got.unflatten(0, (chunks, rows))[chunk] - expected).abs().max() <= 1e-5
 
 
-def test_rows_that_are_no_whole_number_of_panels_are_refused():
-    index = gather_index(batch_sources(3), [torch.arange(2)] * 3, 4)
-    with pytest.raises(ValueError, match="5 rows"):
-        extend_context(torch.zeros(5, 4, 1), torch.zeros(5, 4, 1), index, 1)
+def test_keys_that_another_patch_has_added_are_each_rows_own():
+    tokens, keys, channels = 4, 6, 1  # the first 4 keys of a row are its tokens
+    k = torch.arange(2 * keys, dtype=torch.float32).reshape(2, keys, channels)
+    drawn = [sample_tokens(tokens, 0.5, 0, 0, row) for row in range(2)]
+    seen = []
+    attend_shared(torch.zeros(2, tokens, channels), k, k, group_rows([(1,), (0,)], drawn, keys, CPU), 1, lambda q, k, v: seen.append(k) or q)
+    assert seen[0][0, :, 0].tolist() == [float(keys + t) for t in drawn[1].tolist()] + [float(t) for t in range(keys)]
 
 
 SIGMAS = torch.tensor([10.0, 6.0, 3.0, 1.0, 0.0])
@@ -88,14 +120,39 @@ def test_the_official_schedule_warms_up_then_drops_layers():
         Schedule("sometimes", 1)
 
 
-def test_outside_its_range_of_sigmas_nothing_changes():
-    run = Run.start(Settings(1.0, "always", 0, start_sigma=8.0, end_sigma=2.0), panels=2, from_noise=True)
-    x = torch.randn(2, 4, 3)
-    for sigma, length in ((9.0, 4), (8.0, 8), (3.0, 8), (2.0, 4), (1.0, 4)):
-        assert run.context(x, x, sigma, SIGMAS, (0, 0), 1).shape[1] == length
+def start(*settings, panels=2, coarse=()):
+    run = Run(settings or [Settings(1.0, 1.0, "always", 0, 100.0, 0.0)], SIGMAS, True, frozenset(coarse))
+    run.scene = together(Cast.nameless(panels), range(panels))
+    return run
 
 
-def test_one_panel_alone_is_left_as_it_is():
-    run = Run.start(Settings(1.0, "always", 0, 100.0, 0.0), panels=1, from_noise=True)
-    x = torch.randn(1, 4, 3)
-    assert run.context(x, x, 5.0, SIGMAS, (0, 0), 1) is x
+def keys_of(groups):
+    return None if groups is None else {row: group.index.shape[1] for group in groups for row in group.rows}
+
+
+def test_outside_its_range_of_sigmas_nothing_is_shared():
+    run = start(Settings(1.0, 1.0, "always", 0, start_sigma=8.0, end_sigma=2.0))
+    for sigma, shared in ((9.0, False), (8.0, True), (3.0, True), (2.0, False), (1.0, False)):
+        assert (run.groups(sigma, (0, 0), 4, 4, CPU) is not None) is shared
+
+
+def test_one_panel_alone_shares_nothing():
+    assert start(panels=1).groups(5.0, (0, 0), 4, 4, CPU) is None
+
+
+def test_the_coarse_and_the_fine_layers_may_have_rates_of_their_own():
+    run = start(Settings(0.25, 0.5, "always", 0, 100.0, 0.0), coarse={3})
+    assert keys_of(run.groups(5.0, (3, 0), 8, 8, CPU)) == {0: 8 + 2, 1: 8 + 2}
+    assert keys_of(run.groups(5.0, (4, 0), 8, 8, CPU)) == {0: 8 + 4, 1: 8 + 4}
+
+
+def test_layers_of_one_resolution_share_a_draw_and_another_step_or_scene_has_its_own():
+    run = start()
+    run.scene = Scene((0, 1), ((1,), (0,)))
+    half = start(Settings(0.5, 0.5, "always", 0, 100.0, 0.0))
+    first = half.groups(6.0, (0, 0), 64, 64, CPU)
+    assert half.groups(6.0, (1, 3), 64, 64, CPU) is first
+    assert not torch.equal(half.groups(3.0, (0, 0), 64, 64, CPU)[0].index, first[0].index)
+    assert torch.equal(half.groups(6.0, (0, 0), 64, 64, CPU)[0].index, first[0].index)
+    half.scene = Scene((0, 2), ((1,), (0,)))
+    assert not torch.equal(half.groups(6.0, (0, 0), 64, 64, CPU)[0].index, first[0].index)

@@ -1,0 +1,47 @@
+"""Who is in which panel, and whom each panel therefore attends to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+EVERYBODY = ""
+"""The one nameless character of a story that names none: its panels all belong together."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The characters of each panel of a whole story; a panel without any attends to nobody and nobody to it ([NC])."""
+
+    panels: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def nameless(cls, panels: int) -> Cast:
+        """A batch of latents of which nothing is known: one character in all of them."""
+        return cls(((EVERYBODY,),) * panels)
+
+    @property
+    def characters(self) -> list[str]:
+        """Each character once, in order of appearance."""
+        return list(dict.fromkeys(name for names in self.panels for name in names))
+
+    def solo_panels(self, character: str) -> list[int]:
+        return [panel for panel, names in enumerate(self.panels) if names == (character,)]
+
+    def anchors(self, id_length: int) -> dict[str, tuple[int, ...]]:
+        """The first `id_length` panels that show a character alone, for each character; fewer where there are fewer.
+
+        StoryDiffusion's reference images: "id images" in its code.
+        """
+        return {name: tuple(self.solo_panels(name)[:id_length]) for name in self.characters}
+
+    def together(self, panels: Sequence[int]) -> list[list[int]]:
+        """For each of `panels`, the positions in `panels` of the others that share a character with it."""
+        return [
+            [at for at, other in enumerate(panels) if at != here and set(self.panels[panel]) & set(self.panels[other])]
+            for here, panel in enumerate(panels)
+        ]
+
+    def anchors_for(self, panel: int, anchors: dict[str, tuple[int, ...]]) -> list[int]:
+        """The anchors that a panel attends to: those of its characters, each once, in the story's order, not itself."""
+        return sorted({a for name in self.panels[panel] for a in anchors[name]} - {panel})

@@ -1,0 +1,106 @@
+"""The attention layers of a UNet's up blocks, made to see what `attention.state.Run` says they shall see."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import torch
+from comfy.ldm.modules.attention import SpatialTransformer, SpatialVideoTransformer, optimized_attention
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel, Upsample
+
+from ..attention.sharing import attend_shared
+from ..attention.state import Layer, Run
+
+log = logging.getLogger(__name__)
+
+
+def up_layers(net: UNetModel) -> list[tuple[Layer, int]]:
+    """The self-attention layers of the up path in the order in which they run, each with its level: 0 is the lowest
+    resolution that has any. Empty where the net has none that see one picture a row."""
+    found: list[tuple[Layer, int]] = []
+    level = 0
+    for number, part in enumerate(net.output_blocks):
+        modules = list(part.modules())
+        if any(isinstance(module, SpatialVideoTransformer) for module in modules):
+            return []  # rows are frames
+        blocks = [block for m in modules if isinstance(m, SpatialTransformer) for block in m.transformer_blocks]
+        if any(block.disable_self_attn for block in blocks):
+            return []  # text stands in the place of self-attention
+        found += [((number, index), level) for index in range(len(blocks))]
+        level += bool(found) and any(isinstance(module, Upsample) for module in modules)
+    return found
+
+
+def coarse_blocks(layers: list[tuple[Layer, int]]) -> frozenset[int]:
+    return frozenset(block for (block, _), level in layers if level == 0)
+
+
+def install(transformer_options: dict, run: Run, layers: list[tuple[Layer, int]]) -> None:
+    """Puts `run` into the options of one sampling. What another pack has set for a layer is called by ours, not lost."""
+    replaced = transformer_options.get("patches_replace", {})
+    attn1 = dict(replaced.get("attn1", {}))
+    sharing = _Sharing(run)
+    for (block, index), _ in layers:
+        key = ("output", block, index)
+        attn1[key] = sharing.layer((block, index), attn1.get(key, attn1.get(("output", block))))
+    transformer_options["patches_replace"] = {**replaced, "attn1": attn1}
+
+
+class _Sharing:
+    """One sampling's patch of all layers."""
+
+    def __init__(self, run: Run):
+        self._run, self._sigma, self._warned = run, (None, 0.0), False
+
+    def layer(self, layer: Layer, previous):
+        """The host's attn1 replacement for one layer: (q, k, v, extra_options) to the layer's output before to_out."""
+
+        def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict) -> torch.Tensor:
+            def attend(q, k, v):
+                if previous is not None:
+                    return previous(q, k, v, extra_options)
+                return optimized_attention(
+                    q, k, v, extra_options["n_heads"], attn_precision=extra_options["attn_precision"],
+                    transformer_options=extra_options,
+                )
+
+            chunks = len(extra_options["cond_or_uncond"])
+            sigma = self._current(extra_options["sigmas"])
+            groups = self._run.groups(sigma, layer, min(q.shape[1], k.shape[1]), k.shape[1], k.device)
+            if groups is None:
+                return attend(q, k, v)
+            rows = chunks * len(self._run.scene.panels)
+            if q.shape[0] != rows or k.shape[0] != rows or v.shape != k.shape:
+                self._step_aside(tuple(q.shape), rows)
+                return attend(q, k, v)
+            return attend_shared(q, k, v, groups, chunks, attend)
+
+        return attention
+
+    def _current(self, sigmas: torch.Tensor) -> float:
+        """The current sigma as a number, read from the device once a model call and not in every layer."""
+        if self._sigma[0] is not sigmas:
+            self._sigma = (sigmas, float(sigmas.max()))
+        return self._sigma[1]
+
+    def _step_aside(self, shape: tuple[int, ...], rows: int) -> None:
+        if not self._warned:
+            log.warning(
+                "Fabula_ConsistentAttention: another patch of the model divides the pictures in some attention layers (%d "
+                "rows there, %d pictures), as HyperTile does. No tokens are shared in those layers.", shape[0], rows,
+            )
+            self._warned = True
+
+
+def refusal(net: object) -> str:
+    return (
+        f"a {type(net).__name__}, but consistent self-attention needs an image UNet with self-attention in its up blocks: "
+        "SDXL and its smaller kin (SSD-1B, Vega), SD1.5 or SD2.1. Transformers (SD3, Flux, Qwen-Image, Wan, ...) and video "
+        "models have no such blocks"
+    )
+
+
+def walk(net: object) -> list[tuple[Layer, int]]:
+    """`up_layers`, or nothing where `net` is of another family."""
+    return up_layers(net) if isinstance(net, UNetModel) else []

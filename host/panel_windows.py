@@ -1,0 +1,40 @@
+"""Windows of panels at each call of the denoiser: the paper's sliding window (section 3.1, Algorithm 1), in flat memory.
+
+The paper averages inside every attention layer; here whole predictions are averaged, so that only one window's
+activations are alive at a time.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..attention.cast import Cast
+from ..attention.state import Run
+from ..attention.tiles import together, windows
+from .panel_rows import pick_conds
+
+
+class WindowedDenoiser:
+    """A CALC_COND_BATCH wrapper: sends the panels through the net window by window, and averages by count."""
+
+    def __init__(self, run: Run, cast: Cast, panels: list[int], tile_size: int):
+        self._run = run
+        self._windows = [list(window) for window in windows(len(panels), tile_size)]
+        self._scenes = [together(cast, [panels[row] for row in window]) for window in self._windows]
+        self._controls: dict = {}
+
+    def __call__(self, executor, model, conds, x_in: torch.Tensor, timestep: torch.Tensor, model_options: dict):
+        if len(self._windows) == 1:
+            self._run.scene = self._scenes[0]
+            return executor(model, conds, x_in, timestep, model_options)
+        sums, counts = None, x_in.new_zeros(len(x_in), *([1] * (x_in.ndim - 1)))
+        for window, scene in zip(self._windows, self._scenes):
+            self._run.scene = scene
+            picked = [None if entries is None else pick_conds(entries, window, self._controls) for entries in conds]
+            outputs = executor(model, picked, x_in[window], timestep[window], model_options)
+            if sums is None:
+                sums = [torch.zeros_like(x_in) for _ in outputs]
+            for total, output in zip(sums, outputs):
+                total[window] += output
+            counts[window] += 1
+        return [total / counts for total in sums]

@@ -1,0 +1,49 @@
+"""What the rows of a batch are in the story: the private key `fabula` of a conditioning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..attention.cast import EVERYBODY, Cast
+from ..story.script import Panel, Story
+
+KEY = "fabula"
+
+
+@dataclass(frozen=True)
+class StoryRows:
+    """cast: the whole story's. panels: for each row of the batch, which panel of the story it is, from 0. seeds: of each
+    row, where the script gives it one."""
+
+    cast: Cast
+    panels: tuple[int, ...]
+    seeds: tuple[int | None, ...]
+
+
+def describe(story: Story, panels: Iterable[int]) -> StoryRows:
+    """The rows of a batch that holds `panels` (from 0) of `story`."""
+    panels = tuple(panels)
+    cast = Cast(tuple(_names(story, panel) for panel in story.panels))
+    return StoryRows(cast, panels, tuple(story.panels[panel].seed for panel in panels))
+
+
+def _names(story: Story, panel: Panel) -> tuple[str, ...]:
+    # Where nobody has a name, the panels belong together as a batch of latents does.
+    return panel.characters or (() if panel.alone or story.characters else (EVERYBODY,))
+
+
+def rows_of(conds: dict[str, list[dict]], latents: int, node: str) -> StoryRows:
+    """What a sampler's conditionings say of its rows. Without a story each row is a panel of one nameless character.
+
+    Raises: ValueError where the story has more or fewer rows than there are latents.
+    """
+    found = next((entry[KEY] for entries in conds.values() for entry in entries or () if KEY in entry), None)
+    if found is None:
+        return StoryRows(Cast.nameless(latents), tuple(range(latents)), (None,) * latents)
+    if len(found.panels) != latents:
+        raise ValueError(
+            f"{node}: the story has {len(found.panels)} panels, but the sampler's input 'latent_image' has {latents} "
+            "latents. Give it one latent a panel: the LATENT of Fabula_EncodeStory, or as many encoded pictures."
+        )
+    return found
