@@ -72,8 +72,8 @@ def make_shards(folder: Path, numbers: range) -> None:
             print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
 
 
-def train_unet(folder: Path, seed: int = 1, steps: int = UNET_STEPS, from_shipped: bool = False) -> None:
-    """`from_shipped` goes on from demo/weights/base where `folder` holds no checkpoint."""
+def train_unet(folder: Path, seed: int = 1, steps: int = UNET_STEPS, from_shipped: bool = False, peak: float = diffusion.PEAK) -> None:
+    """`peak` is the learning rate before it falls. `from_shipped` goes on from demo/weights/base where `folder` holds no checkpoint."""
     tokenizer = demo_models.tokenizer()
     kept = vocabulary.kept_tokens(tokenizer.clip_l)
     empty = torch.tensor([[int(t) for t, _ in tokenizer.tokenize_with_weights("")[key][0]] for key in "lg"])
@@ -84,7 +84,7 @@ def train_unet(folder: Path, seed: int = 1, steps: int = UNET_STEPS, from_shippe
         export_unet(net, kept, {"seed": str(seed), "steps": str(trained + step), "minutes": str(spent + int(minutes))})
         save_samples(folder / f"samples_{step:06d}.png")
 
-    diffusion.train(folder, kept, vocabulary.rows_of_tokens(kept), empty, steps, seed=seed, first=first, on_save=on_save)
+    diffusion.train(folder, kept, vocabulary.rows_of_tokens(kept), empty, steps, seed=seed, peak=peak, first=first, on_save=on_save)
 
 
 def shipped_net() -> tuple[dict[str, torch.Tensor], int, int]:

@@ -22,6 +22,7 @@ from .workers import DEVICE
 BATCH = {"square": 32, "strip": 12}
 STRIP_SHARE = 0.35  # of the steps
 AVERAGE_EVERY = 4  # steps
+PEAK = 8e-4  # learning rate
 EMPTY_CAPTIONS = 0.1
 UNKNOWN_WORDS = 0.01
 
@@ -105,7 +106,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def train(folder: Path, kept: list[int], rows: torch.Tensor, empty: torch.Tensor, steps: int, seed: int = 1,
-          peak: float = 8e-4, first: dict[str, torch.Tensor] | None = None, on_save=None) -> None:
+          peak: float = PEAK, first: dict[str, torch.Tensor] | None = None, on_save=None) -> None:
     """Trains until `steps`, resuming from `folder`/train.pt; without that file from the weights `first`, if given, or
     from nothing. `on_save(average_net, steps, minutes)` is called with each checkpoint."""
     torch.manual_seed(seed)

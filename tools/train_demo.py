@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, help="training steps of this stage")
     parser.add_argument("--shards", type=int, nargs=2, default=(0, 24), metavar=("FIRST", "END"), help="which shards to draw")
     parser.add_argument("--from-shipped", action="store_true", help="unet: go on from the weights in demo/weights")
+    parser.add_argument("--peak", type=float, help="unet: the learning rate before it falls")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
 
@@ -39,8 +40,9 @@ def main() -> int:
 
     options.folder.mkdir(parents=True, exist_ok=True)
     given = {"steps": options.steps} if options.steps else {}
-    if options.from_shipped:
-        given["from_shipped"] = True
+    if options.stage == "unet":
+        given["from_shipped"] = options.from_shipped
+        given.update({"peak": options.peak} if options.peak else {})
     if options.stage == "shards":
         stages.make_shards(options.folder, range(*options.shards))
     else:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 host.prepare_in_process(host.find_host())
+torch.set_num_threads(1)  # these nets are so small that threads wait for each other more than they work
 
 from fabula.demo import sizes  # noqa: E402
 from fabula.host import demo_models  # noqa: E402

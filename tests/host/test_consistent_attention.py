@@ -9,6 +9,8 @@ import comfy.sample
 import comfy.supported_models
 import pytest
 import torch
+from comfy.ldm.modules.attention import optimized_attention
+from comfy_extras import nodes_hypertile
 from fabula.attention.schedule import Schedule
 from fabula.demo import sizes
 from fabula.host import demo_models
@@ -255,44 +257,56 @@ def test_other_attention_patches_are_kept(model, run):
 
     def another(n, context, value, options):
         calls.append(context.shape)
-        return n, context, value
-
-    net = patch(model)
-    net.set_model_attn1_patch(another)
-    assert torch.equal(run(net), run(patch(model)))
-    assert any(shape[1] > 64 for shape in calls)
-
-
-def test_what_an_earlier_patch_makes_of_keys_and_values_holds_for_the_other_panels_too(model, run):
-    def keyed(n, context, value, options):
         return n, context * 2, value * 3
 
-    def keys_after(n, context, value, options):
-        seen.append((n, context, value))
-        return n, context, value
-
-    seen, net = [], model.clone()
-    net.set_model_attn1_patch(keyed)
-    net = patch(net, rate=1.0)
-    net.set_model_attn1_patch(keys_after)
-    run(net)
-    n, context, value = next(s for s in seen if s[1].shape[1] > s[0].shape[1])
-    others = PANELS - 1
-    for part, factor in ((context, 2), (value, 3)):
-        own, foreign = part[0, others * n.shape[1]:], part[0, : n.shape[1]]  # the first row's first source is panel 1
-        assert torch.allclose(own, n[0] * factor) and torch.allclose(foreign, n[1] * factor)
-
-
-def test_a_batch_that_another_patch_has_divided_is_refused_with_the_remedy(model, run):
-    def divide(n, context, value, options):
-        if options["block"][0] == "output":
-            n, context, value = (t.reshape(-1, 1, t.shape[2])[:7] for t in (n, context, value))
-        return n, context, value
-
     net = model.clone()
-    net.set_model_attn1_patch(divide)
-    with pytest.raises(ValueError, match="Fabula_ConsistentAttention.*input 'model'.*HyperTile"):
-        run(patch(net))
+    net.set_model_attn1_patch(another)
+    before, after = patch(net), patch(model)
+    after.set_model_attn1_patch(another)
+    assert torch.equal(run(before), run(after)) and calls
+    assert not torch.equal(run(before), run(net)) and not torch.equal(run(before), run(patch(model)))
+
+
+def test_another_packs_replacement_of_a_layer_is_called_with_the_shared_tokens(model, run):
+    seen = {}
+
+    def replacement(q, k, v, options):
+        seen.setdefault(options["block"], []).append((q, k, v))
+        return optimized_attention(q, k, v, options["n_heads"], transformer_options=options)
+
+    net, layers = model.clone(), up_layers(model)
+    net.set_model_attn1_replace(replacement, "output", layers[0][0])  # a whole block
+    net.set_model_attn1_replace(replacement, "output", *layers[-1])  # one layer
+    assert torch.allclose(run(patch(net, rate=1.0)), run(patch(model, rate=1.0)), atol=1e-5)
+    assert set(seen) == {("output", layers[0][0]), ("output", layers[-1][0])}
+    for calls in seen.values():
+        q, k, v = calls[0]
+        tokens, others = q.shape[1], PANELS - 1
+        for t in (k, v):
+            own, foreign = t[0, others * tokens:], t[0, : tokens]  # the first row's first source is panel 1
+            assert torch.equal(foreign, t[1, others * tokens:]) and not torch.equal(foreign, own)
+
+
+def test_with_hypertile_sharing_steps_aside_in_its_layers_with_one_warning(model, run, caplog):
+    tiled = nodes_hypertile.HyperTile.execute(model, 32, 1, 1, False)[0]
+    assert not torch.equal(run(tiled), run(model))
+    both = Watch(patch(tiled))
+    run(both.model)
+    assert {q[1] for q, k in both.self_attention("output") if k[1] > q[1]} & {16, 64} == {16}  # its layers have 64 tokens
+    assert sum("HyperTile" in record.message for record in caplog.records) == 1
+
+
+def test_in_a_chain_all_nodes_cut_the_story_up_alike(model):
+    with pytest.raises(ValueError, match="Fabula_ConsistentAttention: input 'tile_size' is 4 and 3"):
+        patch(patch(model, end=0.5), start=0.5, tile_size=3)
+
+
+@pytest.mark.parametrize("broken, message", [
+    (torch.full((PANELS, 4, 16, 16), float("nan")), "'latent_image'.*NaN.*VAE"), (torch.zeros(PANELS, 4, 2, 16, 16), "'latent_image'.*video"),
+])
+def test_latents_that_are_no_pictures_are_refused(model, run, broken, message):
+    with pytest.raises(ValueError, match="Fabula_ConsistentAttention: .*" + message):
+        run(patch(model), latents={"samples": broken})
 
 
 @pytest.mark.parametrize("latents", [2, 4])

@@ -194,3 +194,16 @@ def test_long_scripts_parse_quickly():
 
 def test_control_characters_become_spaces():
     assert panel("\ufeff[Bob]\twalks\x00fast\u2028now").prompt.endswith("coat walks fast now")
+
+
+def test_a_seed_is_the_panels_own_and_no_part_of_the_prompt_or_the_caption():
+    story = parse_story("[Bob] a man", "[Bob] runs seed=7 fast # Look!\n[Bob] sits seed=0\n[Bob] seeds=3 grow", "", "")
+    assert [panel.seed for panel in story.panels] == [7, 0, None]
+    assert [panel.prompt for panel in story.panels] == ["a man runs fast", "a man sits", "a man seeds=3 grow"]
+    assert story.captions == ["Look!", "Bob sits", "Bob seeds=3 grow"]
+
+
+@pytest.mark.parametrize("text", ["seed=", "seed=x", "seed=-1", "seed=1.5", f"seed={2**64}", "seed=1 seed=2"])
+def test_a_seed_that_is_no_number_is_a_mistake(text):
+    with pytest.raises(StoryError, match="line 1.*seed.*seed=7"):
+        parse_story("[Bob] a man", f"[Bob] runs {text}", "", "")
