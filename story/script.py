@@ -252,8 +252,8 @@ def _take_seed(script: str, wrong: Callable[[str, str], None]) -> tuple[str, int
     elif not re.fullmatch("[0-9]{1,20}", found[0]) or int(found[0]) > LARGEST_SEED:
         wrong(f"seed={found[0]} is not a number from 0 to {LARGEST_SEED}", remedy)
     else:
-        return SEED.sub(" ", script), int(found[0])
-    return SEED.sub(" ", script), None
+        return _clean(SEED.sub(" ", script)), int(found[0])
+    return _clean(SEED.sub(" ", script)), None
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
