@@ -47,11 +47,11 @@ def plan(cast: Cast, id_length: int, tile_size: int) -> list[Tile]:
     """
     anchors = cast.anchors(id_length)
     held = sorted({panel for panels in anchors.values() for panel in panels})
-    others = [panel for panel in range(len(cast.panels)) if panel not in set(held)]
+    others = [panel for panel in cast.story_panels if panel not in set(held)]
     groups = [others[first:first + tile_size] for first in range(0, len(others), tile_size)]
     replayed = [sorted({a for panel in group for a in _needed(cast, panel, anchors)}) for group in groups]
     # Anchors that no other panel calls for are still panels of the story.
-    idle = sorted(set(held) - {a for each in replayed for a in each})
+    idle = sorted(set(held) & set(cast.story_panels) - {a for each in replayed for a in each})
     while idle:
         taken = sorted(_needed(cast, idle[0], anchors))
         groups.append([])

@@ -14,6 +14,7 @@ from ..attention.cast import Cast
 from ..attention.state import Run, Settings
 from ..attention.tiles import plan, together
 from . import attention_patch
+from .held_characters import Batch, HeldCharacter, join
 from .panel_noise import reseed
 from .panel_tiles import place, sample_tiles
 from .panel_windows import WindowedDenoiser
@@ -42,6 +43,7 @@ class Options:
     start_percent: float = 0.0
     end_percent: float = 1.0
     seed: int = 0
+    character: HeldCharacter | None = None
 
     def settings(self, model_sampling) -> Settings:
         """In sigmas of the model's own schedule, asked only now: nodes after ours may have replaced it."""
@@ -85,7 +87,8 @@ def apply(model: ModelPatcher, options: Options) -> ModelPatcher:
     return patched
 
 
-def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, sigmas: torch.Tensor, *args, **kwargs):
+def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, sigmas: torch.Tensor,
+                  denoise_mask: torch.Tensor | None = None, callback=None, disable_pbar: bool = False, seed: int | None = None, **kwargs):
     guider = executor.class_obj
     _check_latents(noise, latent_image)
     story = rows_of(guider.conds, len(noise), NODE)
@@ -97,21 +100,32 @@ def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sam
     from_noise = float(sigmas[0]) >= 0.9 * min(float(sampling.sigma_max), _FROM_NOISE)
     run = Run([each.settings(sampling) for each in chain], sigmas.cpu(), from_noise, attention_patch.coarse_blocks(layers))
     attention_patch.install(transformer_options, run, layers)
-    noise = reseed(noise, story.seeds)
     first = chain[0]
+    batch = Batch(story, len(noise), guider.conds, reseed(noise, story.seeds), latent_image, denoise_mask)
+    held = [each.character.first(first.id_length) for each in chain if each.character is not None]
+    batch = join(batch, held, seed or 0, NODE)
+    guider.conds, story = batch.conds, batch.story
+    rest = (disable_pbar, seed)
     if first.mode == "anchors":
         row_of = {panel: row for row, panel in enumerate(story.panels)}
         _check_anchors(story.cast, first.id_length, row_of)
-        tiles = place(plan(story.cast, first.id_length, first.tile_size), row_of)
-        keys = _noise_keys(story, kwargs.get("seed", args[3] if len(args) > 3 else None))
-        return sample_tiles(executor, run, tiles, keys, noise, latent_image, sampler, sigmas, *args, **kwargs)
+        tiles = place(plan(story.cast, first.id_length, first.tile_size), row_of, story.cast.story_panels)
+        return sample_tiles(
+            executor, run, tiles, batch.panels, _noise_keys(story, seed), batch.noise, batch.latent_image, sampler, sigmas,
+            batch.denoise_mask, callback, *rest, **kwargs,
+        )
     if first.mode == "window":
         windowed = WindowedDenoiser(run, story.cast, story.panels, first.tile_size)
         wrappers = transformer_options.setdefault("wrappers", {}).setdefault(WrappersMP.CALC_COND_BATCH, {})
         wrappers[KEY] = [windowed]
     else:
         run.scene = together(story.cast, story.panels)
-    return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
+    if "latent_shapes" in kwargs:
+        kwargs["latent_shapes"] = [batch.latent_image.shape]
+    sampled = executor(
+        batch.noise, batch.latent_image, sampler, sigmas, batch.denoise_mask, batch.only_panels(callback), *rest, **kwargs,
+    )
+    return sampled[:batch.panels]
 
 
 def _noise_keys(story: StoryRows, seed: int | None) -> list[tuple[int, ...]]:

@@ -9,18 +9,30 @@ import folder_paths
 from ..comic.lettering import BUILT_IN
 
 FONTS = "fonts"
+CHARACTERS = "fabula_characters"
 FONT_SUFFIXES = {".ttf", ".otf", ".ttc"}
 
 
 def register() -> None:
-    """Adds models/fonts; folders that the user's extra_model_paths.yaml has named stay."""
-    folder_paths.add_model_folder_path(FONTS, os.path.join(folder_paths.models_dir, FONTS))
-    paths, suffixes = folder_paths.folder_names_and_paths[FONTS]
-    folder_paths.folder_names_and_paths[FONTS] = (paths, set(suffixes) | FONT_SUFFIXES)
+    """Adds models/fonts and models/fabula_characters; folders that the user's extra_model_paths.yaml has named stay."""
+    for name, more in ((FONTS, FONT_SUFFIXES), (CHARACTERS, {".safetensors"})):
+        folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
+        paths, suffixes = folder_paths.folder_names_and_paths[name]
+        folder_paths.folder_names_and_paths[name] = (paths, set(suffixes) | more)
 
 
 def font_names() -> list[str]:
     return [BUILT_IN, *folder_paths.get_filename_list(FONTS)]
+
+
+def character_names() -> list[str]:
+    return folder_paths.get_filename_list(CHARACTERS)
+
+
+def character_changed(name: str) -> float:
+    """When the file of a character was written; what a node's result depends on beside its name."""
+    path = folder_paths.get_full_path(CHARACTERS, name)
+    return os.path.getmtime(path) if path else 0.0
 
 
 def font_path(name: str) -> str:

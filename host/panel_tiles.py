@@ -22,8 +22,8 @@ class Placed:
     kept: tuple[int, ...]  # places in the tile
 
 
-def place(tiles: Sequence[Tile], row_of: dict[int, int]) -> list[Placed]:
-    """The tiles that hold a panel of the batch. `row_of`: panel of the story to row of the batch.
+def place(tiles: Sequence[Tile], row_of: dict[int, int], story_panels: range) -> list[Placed]:
+    """The tiles that hold a panel of the batch. `row_of`: panel of the story, or picture of a saved character, to row.
 
     A place whose panel was not asked for holds an anchor's row in its stead; nobody attends to such places. A panel
     that stands in several tiles (an anchor) is kept from the first.
@@ -32,7 +32,7 @@ def place(tiles: Sequence[Tile], row_of: dict[int, int]) -> list[Placed]:
     for tile in tiles:
         kept = []
         for at, panel in enumerate(tile.scene.panels):
-            if panel in row_of and panel not in done and not tile.stand_ins[at]:
+            if panel in row_of and panel in story_panels and panel not in done and not tile.stand_ins[at]:
                 kept.append(at)
                 done.add(panel)
         if kept:
@@ -42,18 +42,19 @@ def place(tiles: Sequence[Tile], row_of: dict[int, int]) -> list[Placed]:
     return placed
 
 
-def sample_tiles(executor, run: Run, placed: Sequence[Placed], keys: Sequence[tuple[int, ...]], noise: torch.Tensor,
-                 latent_image: torch.Tensor, sampler, sigmas: torch.Tensor, denoise_mask: torch.Tensor | None = None,
-                 callback: Callable | None = None, disable_pbar: bool = False, seed: int | None = None, **kwargs) -> torch.Tensor:
+def sample_tiles(executor, run: Run, placed: Sequence[Placed], panels: int, keys: Sequence[tuple[int, ...]], noise: torch.Tensor,
+                 latent_image: torch.Tensor, sampler, sigmas: torch.Tensor, denoise_mask: torch.Tensor | None,
+                 callback: Callable | None, disable_pbar: bool, seed: int | None, **kwargs) -> torch.Tensor:
     """Calls the host's sampling once a tile, and puts the results together.
 
     Args:
         executor: what an OUTER_SAMPLE wrapper is given; the arguments after `keys` are the host's.
+        panels: the rows of the batch that are panels, its first ones.
         keys: for each panel of the story, what the noise that is drawn for it while sampling depends on.
     """
     guider = executor.class_obj
     whole = guider.conds
-    progress = _Progress(callback, len(placed), noise)
+    progress = _Progress(callback, len(placed), panels)
     result = None
     for number, each in enumerate(placed):
         run.scene = each.tile.scene
@@ -67,7 +68,7 @@ def sample_tiles(executor, run: Run, placed: Sequence[Placed], keys: Sequence[tu
             None if denoise_mask is None else pick(denoise_mask, rows), progress.of_tile(number, each), disable_pbar, seed, **kwargs,
         )
         if result is None:
-            result = sampled.new_zeros(len(noise), *sampled.shape[1:])
+            result = sampled.new_zeros(panels, *sampled.shape[1:])
         result[[rows[at] for at in each.kept]] = sampled[list(each.kept)]
     guider.conds = whole
     return result
@@ -76,8 +77,8 @@ def sample_tiles(executor, run: Run, placed: Sequence[Placed], keys: Sequence[tu
 class _Progress:
     """Reports all tiles to the host as one run: one bar, and at the end the estimate of the whole batch."""
 
-    def __init__(self, callback: Callable | None, tiles: int, noise: torch.Tensor):
-        self._callback, self._tiles, self._rows = callback, tiles, len(noise)
+    def __init__(self, callback: Callable | None, tiles: int, rows: int):
+        self._callback, self._tiles, self._rows = callback, tiles, rows
         self._estimate: torch.Tensor | None = None
 
     def of_tile(self, number: int, placed: Placed) -> Callable | None:

@@ -6,6 +6,8 @@ activations are alive at a time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from ..attention.cast import Cast
@@ -17,9 +19,11 @@ from .panel_rows import pick_conds
 class WindowedDenoiser:
     """A CALC_COND_BATCH wrapper: sends the panels through the net window by window, and averages by count."""
 
-    def __init__(self, run: Run, cast: Cast, panels: list[int], tile_size: int):
+    def __init__(self, run: Run, cast: Cast, panels: Sequence[int], tile_size: int):
+        """`panels`: of each row; those of saved characters come last, and are in every window."""
         self._run = run
-        self._windows = [list(window) for window in windows(len(panels), tile_size)]
+        held = range(len(panels) - cast.held, len(panels))
+        self._windows = [[*window, *held] for window in windows(held.start, tile_size)]
         self._scenes = [together(cast, [panels[row] for row in window]) for window in self._windows]
         self._controls: dict = {}
 

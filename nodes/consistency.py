@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..attention.schedule import SCHEDULES
 from ..host.consistent_attention import MODES, Options, apply
+from .types import CharacterType
 
 
 class ConsistentAttention(io.ComfyNode):
@@ -53,15 +54,20 @@ class ConsistentAttention(io.ComfyNode):
                     "fine_rate", optional=True, default=-1.0, min=-1.0, max=1.0, step=0.05,
                     tooltip="Sampling rate of all other layers; below 0 it is sampling_rate.",
                 ),
+                CharacterType.Input(
+                    "character", optional=True,
+                    tooltip="A saved or pictured character: its pictures are the anchors of the story's character of that name. "
+                    "For two of them, put two of these nodes in a row.",
+                ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="For the sampler.")],
         )
 
     @classmethod
     def execute(cls, model, sampling_rate: float, id_length: int, mode: str, tile_size: int, schedule: str, start_percent: float,
-                end_percent: float, seed: int, coarse_rate: float = -1.0, fine_rate: float = -1.0) -> io.NodeOutput:
+                end_percent: float, seed: int, coarse_rate: float = -1.0, fine_rate: float = -1.0, character=None) -> io.NodeOutput:
         return io.NodeOutput(apply(model, Options(
             mode=mode, sampling_rate=sampling_rate, coarse_rate=None if coarse_rate < 0 else coarse_rate,
             fine_rate=None if fine_rate < 0 else fine_rate, id_length=id_length, tile_size=tile_size, schedule=schedule,
-            start_percent=start_percent, end_percent=end_percent, seed=seed,
+            start_percent=start_percent, end_percent=end_percent, seed=seed, character=character,
         )))

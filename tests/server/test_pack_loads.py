@@ -4,13 +4,16 @@ import pytest
 
 CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
     "Fabula_Story": (["characters", "panels", "style", "negative"], [], ["FABULA_STORY", "INT", "STRING"]),
-    "Fabula_EncodeStory": (["clip", "story", "width", "height"], [], ["CONDITIONING", "CONDITIONING", "LATENT"]),
+    "Fabula_EncodeStory": (["clip", "story", "width", "height"], ["panels", "id_length"], ["CONDITIONING", "CONDITIONING", "LATENT"]),
     "Fabula_ConsistentAttention": (
         ["model", "sampling_rate", "id_length", "mode", "tile_size", "schedule", "start_percent", "end_percent"]
         + ["seed"],
-        [],
+        ["coarse_rate", "fine_rate", "character"],
         ["MODEL"],
     ),
+    "Fabula_SaveCharacter": (["samples", "positive", "negative", "character", "filename_prefix"], ["images"], []),
+    "Fabula_LoadCharacter": (["character_name"], [], ["FABULA_CHARACTER"]),
+    "Fabula_PictureCharacter": (["vae", "images", "positive", "negative", "character"], [], ["FABULA_CHARACTER"]),
     "Fabula_ComicPage": (["images", "layout", "page_width", "font", "font_size", "seed"], ["story"], ["IMAGE"]),
     "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE"]),
 }
@@ -29,8 +32,8 @@ def test_inputs_and_outputs_keep_their_names_and_order(server, node_id):
 @pytest.mark.parametrize("node_id", CONTRACT)
 def test_every_input_and_output_has_a_tooltip(server, node_id):
     info = server.get_json(f"/object_info/{node_id}")[node_id]
-    for inputs in info["input"].values():
-        for name, (_, options) in inputs.items():
+    for kind in ("required", "optional"):
+        for name, (_, options) in info["input"].get(kind, {}).items():
             assert options.get("tooltip"), name
     assert all(info["output_tooltips"]) and len(info["output_tooltips"]) == len(info["output"])
 

@@ -101,3 +101,23 @@ def test_the_server_is_stopped_and_its_folder_removed_also_after_an_error():
     assert process.poll() is not None
     assert not folder.exists()
     assert WORKFLOW.exists()  # the checkout was linked, not moved
+
+
+def test_a_character_saved_by_one_story_goes_on_in_the_next(server, workflow, nodes_by_kind):
+    nodes_by_kind["Fabula_ConsistentAttention"]["mode"] = "anchors"
+    workflow["20"] = {
+        "class_type": "Fabula_SaveCharacter",
+        "inputs": {"samples": ["6", 0], "positive": ["3", 0], "negative": ["3", 1], "character": "", "filename_prefix": "mia", "images": ["8", 0]},
+    }
+    entry = server.wait(server.queue(workflow))
+    assert failure(entry) is None
+    assert entry["outputs"]["20"]["text"] == ["[Mia], 6 pictures: mia_00001_.safetensors"]
+    plain = pictures(server, entry, workflow, "fabula/with")
+
+    del workflow["20"]
+    workflow["21"] = {"class_type": "Fabula_LoadCharacter", "inputs": {"character_name": "mia_00001_.safetensors"}}
+    workflow["4"]["inputs"]["character"] = ["21", 0]
+    entry = server.wait(server.queue(workflow))
+    assert failure(entry) is None
+    held = pictures(server, entry, workflow, "fabula/with")
+    assert len(held) == len(plain) == 6 and held[0].tobytes() != plain[0].tobytes()
