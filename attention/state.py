@@ -9,6 +9,7 @@ import torch
 
 from .schedule import Schedule, step_of
 from .sharing import Group, group_rows
+from .subject import Subjects
 from .tiles import Scene
 from .tokens import sample_tokens
 
@@ -18,7 +19,8 @@ Layer = tuple[int, int]  # number of the output block, and of the transformer bl
 @dataclass(frozen=True)
 class Settings:
     """Where tokens are shared: `start_sigma` >= sigma > `end_sigma`. And how many: a share of the tokens in the layers
-    of the lowest resolution, `coarse_rate`, and in all others, `fine_rate`."""
+    of the lowest resolution, `coarse_rate`, and in all others, `fine_rate`; of the character's tokens alone, where
+    `subjects` says which they are."""
 
     coarse_rate: float
     fine_rate: float
@@ -26,6 +28,7 @@ class Settings:
     seed: int
     start_sigma: float
     end_sigma: float
+    subjects: Subjects | None = None
 
     def covers(self, sigma: float) -> bool:
         return self.start_sigma >= sigma > self.end_sigma
@@ -51,12 +54,14 @@ class Run:
     def __deepcopy__(self, memo) -> Run:
         return self  # hosts copy the options that carry it
 
-    def groups(self, sigma: float, layer: Layer, tokens: int, keys: int, device: torch.device) -> list[Group] | None:
+    def groups(self, sigma: float, layer: Layer, tokens: int, keys: int, device: torch.device,
+               grid: tuple[int, int] | None = None) -> list[Group] | None:
         """Which tokens the rows of the scene attend to in this layer now; None where attention is plain.
 
         Args:
             tokens: tokens of one row that may be sampled, its first ones.
             keys: all keys of one row.
+            grid: how the tokens lie in the picture, rows and columns; None where nobody knows.
         """
         if not any(self.scene.sources):
             return None
@@ -68,14 +73,19 @@ class Run:
         if not schedule.is_on(step, layer):
             return None
         rate = settings.coarse_rate if layer[0] in self._coarse_blocks else settings.fine_rate
-        return self._groups(settings.seed, step, rate, tokens, keys, device)
-
-    def _groups(self, seed: int, step: int, rate: float, tokens: int, keys: int, device: torch.device) -> list[Group]:
-        moment = (seed, step, self.scene)
+        moment = (settings.seed, step, self.scene)
         if moment != self._drawn_at:
             self._drawn, self._drawn_at = {}, moment
         key = (tokens, rate, keys)
         if key not in self._drawn:
-            drawn = [sample_tokens(tokens, rate, seed, step, panel) for panel in self.scene.panels]
+            marked = self._marked(settings.subjects, grid)
+            drawn = [
+                sample_tokens(tokens, rate, settings.seed, step, panel, mark) for panel, mark in zip(self.scene.panels, marked)
+            ]
             self._drawn[key] = group_rows(self.scene.sources, drawn, keys, device)
         return self._drawn[key]
+
+    def _marked(self, subjects: Subjects | None, grid: tuple[int, int] | None) -> list[torch.Tensor | None]:
+        if subjects is None or grid is None:
+            return [None] * len(self.scene.panels)
+        return [subjects.tokens(panel, grid) for panel in self.scene.panels]

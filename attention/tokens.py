@@ -18,16 +18,18 @@ def keyed_generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
-def sample_tokens(tokens: int, sampling_rate: float, seed: int, step: int, panel: int) -> torch.Tensor:
-    """Draws round(sampling_rate * tokens) of `tokens` positions without replacement.
+def sample_tokens(tokens: int, sampling_rate: float, seed: int, step: int, panel: int, marked: torch.Tensor | None = None) -> torch.Tensor:
+    """Draws round(sampling_rate * tokens) of `tokens` positions without replacement; of the marked ones alone, where
+    `marked` (tokens,) bool is given, as many as the rate is of those.
 
     One draw for each (step, resolution, panel): layers of the same resolution and both CFG halves share it.
 
     Returns: (samples,) int64, ascending.
     """
-    count = round(sampling_rate * tokens)
-    drawn = torch.randperm(tokens, generator=keyed_generator(seed, step, tokens, panel))[:count]
-    return drawn.sort().values
+    order = torch.randperm(tokens, generator=keyed_generator(seed, step, tokens, panel))
+    if marked is not None:
+        order = order[marked[order]]
+    return order[:round(sampling_rate * len(order))].sort().values
 
 
 def gather_index(sources: Sequence[Sequence[int]], drawn: Sequence[torch.Tensor], tokens: int) -> torch.Tensor:

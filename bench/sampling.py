@@ -87,8 +87,11 @@ def run_sdxl(options: argparse.Namespace) -> int:
     started = time.monotonic()
     base = comfy.model_base.SDXL(config, device=device)
     with torch.no_grad():
-        for parameter in base.diffusion_model.parameters():
-            parameter.normal_(0, 0.02)
+        for name, parameter in base.diffusion_model.named_parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, 0.02)
+            else:  # norms as they start, so that values stay in range
+                parameter.fill_(float(name.endswith("weight")))
     model = comfy.model_patcher.ModelPatcher(base, load_device=device, offload_device=device)
     print(f"SDXL, {sum(p.numel() for p in base.parameters()) / 1e9:.2f} G parameters, {dtype}, made in {time.monotonic() - started:.0f} s")
     conditioning = [[torch.randn(4, 77, 2048), {"pooled_output": torch.randn(4, 1280), "width": options.size, "height": options.size}]]

@@ -11,6 +11,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel, Upsample
 
 from ..attention.sharing import attend_shared
 from ..attention.state import Layer, Run
+from ..attention.subject import token_grid
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,9 @@ class _Sharing:
 
             chunks = len(extra_options["cond_or_uncond"])
             sigma = self._current(extra_options["sigmas"])
-            groups = self._run.groups(sigma, layer, min(q.shape[1], k.shape[1]), k.shape[1], k.device)
+            tokens = min(q.shape[1], k.shape[1])
+            grid = token_grid(tokens, *extra_options["original_shape"][-2:])
+            groups = self._run.groups(sigma, layer, tokens, k.shape[1], k.device, grid)
             if groups is None:
                 return attend(q, k, v)
             rows = chunks * len(self._run.scene.panels)

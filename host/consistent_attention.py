@@ -12,6 +12,7 @@ from comfy.patcher_extension import WrappersMP
 
 from ..attention.cast import Cast
 from ..attention.state import Run, Settings
+from ..attention.subject import Subjects
 from ..attention.tiles import plan, together
 from . import attention_patch
 from .held_characters import Batch, HeldCharacter, join
@@ -44,8 +45,9 @@ class Options:
     end_percent: float = 1.0
     seed: int = 0
     character: HeldCharacter | None = None
+    subject_masks: torch.Tensor | None = None
 
-    def settings(self, model_sampling) -> Settings:
+    def settings(self, model_sampling, story: StoryRows) -> Settings:
         """In sigmas of the model's own schedule, asked only now: nodes after ours may have replaced it."""
         return Settings(
             coarse_rate=self.sampling_rate if self.coarse_rate is None else self.coarse_rate,
@@ -53,7 +55,20 @@ class Options:
             schedule=self.schedule, seed=self.seed,
             start_sigma=float(model_sampling.percent_to_sigma(self.start_percent)),
             end_sigma=float(model_sampling.percent_to_sigma(self.end_percent)),
+            subjects=self._subjects(story),
         )
+
+    def _subjects(self, story: StoryRows) -> Subjects | None:
+        masks, rows = self.subject_masks, len(story.panels)
+        if masks is None:
+            return None
+        masks = masks.reshape(-1, *masks.shape[-2:]).cpu()
+        if len(masks) not in (1, rows):
+            raise ValueError(
+                f"{NODE}: input 'subject_masks' has {len(masks)} masks, but the story has {rows} panels. Give it one mask a panel, or "
+                "one for all of them."
+            )
+        return Subjects({panel: masks[row % len(masks)] for row, panel in enumerate(story.panels)})
 
 
 def apply(model: ModelPatcher, options: Options) -> ModelPatcher:
@@ -98,7 +113,7 @@ def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sam
     layers = attention_patch.walk(guider.model_patcher.get_model_object("diffusion_model"))
     sampling = guider.model_patcher.get_model_object("model_sampling")
     from_noise = float(sigmas[0]) >= 0.9 * min(float(sampling.sigma_max), _FROM_NOISE)
-    run = Run([each.settings(sampling) for each in chain], sigmas.cpu(), from_noise, attention_patch.coarse_blocks(layers))
+    run = Run([each.settings(sampling, story) for each in chain], sigmas.cpu(), from_noise, attention_patch.coarse_blocks(layers))
     attention_patch.install(transformer_options, run, layers)
     first = chain[0]
     batch = Batch(story, len(noise), guider.conds, reseed(noise, story.seeds), latent_image, denoise_mask)

@@ -59,15 +59,22 @@ class ConsistentAttention(io.ComfyNode):
                     tooltip="A saved or pictured character: its pictures are the anchors of the story's character of that name. "
                     "For two of them, put two of these nodes in a row.",
                 ),
+                io.Mask.Input(
+                    "subject_masks", optional=True,
+                    tooltip="Where the character is, one mask a panel or one for all: only these tokens are shared, so that places do not "
+                    "mix.",
+                ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="For the sampler.")],
         )
 
     @classmethod
     def execute(cls, model, sampling_rate: float, id_length: int, mode: str, tile_size: int, schedule: str, start_percent: float,
-                end_percent: float, seed: int, coarse_rate: float = -1.0, fine_rate: float = -1.0, character=None) -> io.NodeOutput:
+                end_percent: float, seed: int, coarse_rate: float = -1.0, fine_rate: float = -1.0, character=None,
+                subject_masks=None) -> io.NodeOutput:
         return io.NodeOutput(apply(model, Options(
             mode=mode, sampling_rate=sampling_rate, coarse_rate=None if coarse_rate < 0 else coarse_rate,
             fine_rate=None if fine_rate < 0 else fine_rate, id_length=id_length, tile_size=tile_size, schedule=schedule,
             start_percent=start_percent, end_percent=end_percent, seed=seed, character=character,
+            subject_masks=subject_masks,
         )))

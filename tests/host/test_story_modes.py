@@ -235,3 +235,20 @@ def test_panels_without_the_anchors_that_they_need_are_refused(model, clip):
 def test_a_choice_of_panels_that_the_story_does_not_have_is_refused(text):
     with pytest.raises(ValueError, match="Fabula_EncodeStory: input 'panels' is .*from 1 to 10.*4,7-9"):
         chosen_panels(write(), text, 2)
+
+
+@pytest.mark.parametrize("mode", ["anchors", "batch", "window"])
+def test_with_masks_only_the_characters_tokens_reach_the_other_panels(tell, mode):
+    """All of panel 1 but a corner is hidden: the others are as if it had nothing to share but that corner."""
+    story = write(LINES[:2] + LINES[5:6], people="[Mia] a girl")
+    nothing, corner = torch.zeros(3, SIZE, SIZE), torch.zeros(3, SIZE, SIZE)
+    corner[:, : SIZE // 2, : SIZE // 2] = 1
+    plain = tell(write(["[NC] " + line.replace("[Mia]", "a girl") for line in LINES[:2] + LINES[5:6]]), mode=mode)
+    hidden, some, whole = (tell(story, mode=mode, subject_masks=masks) for masks in (nothing, corner, None))
+    assert all(close(hidden[panel], plain[panel]) for panel in plain)
+    assert not any(close(some[panel], hidden[panel]) or close(some[panel], whole[panel]) for panel in plain)
+
+
+def test_more_or_fewer_masks_than_panels_are_refused(tell):
+    with pytest.raises(ValueError, match="'subject_masks' has 4 masks.*10 panels"):
+        tell(write(), subject_masks=torch.ones(4, SIZE, SIZE))

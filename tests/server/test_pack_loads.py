@@ -8,7 +8,7 @@ CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
     "Fabula_ConsistentAttention": (
         ["model", "sampling_rate", "id_length", "mode", "tile_size", "schedule", "start_percent", "end_percent"]
         + ["seed"],
-        ["coarse_rate", "fine_rate", "character"],
+        ["coarse_rate", "fine_rate", "character", "subject_masks"],
         ["MODEL"],
     ),
     "Fabula_SaveCharacter": (["samples", "positive", "negative", "character", "filename_prefix"], ["images"], []),

@@ -8,6 +8,7 @@ from fabula.attention.cast import Cast
 from fabula.attention.schedule import Schedule, step_of
 from fabula.attention.sharing import attend_shared, group_rows
 from fabula.attention.state import Run, Settings
+from fabula.attention.subject import Subjects, token_grid
 from fabula.attention.tiles import Scene, together
 from fabula.attention.tokens import sample_tokens
 
@@ -156,3 +157,33 @@ def test_layers_of_one_resolution_share_a_draw_and_another_step_or_scene_has_its
     assert torch.equal(half.groups(6.0, (0, 0), 64, 64, CPU)[0].index, first[0].index)
     half.scene = Scene((0, 2), ((1,), (0,)))
     assert not torch.equal(half.groups(6.0, (0, 0), 64, 64, CPU)[0].index, first[0].index)
+
+
+def test_of_a_masked_panel_only_the_characters_tokens_are_drawn():
+    marked = torch.zeros(64, dtype=torch.bool)
+    marked[10:30] = True
+    drawn = sample_tokens(64, 0.5, 1, 2, 3, marked)
+    assert len(set(drawn.tolist())) == 10 and all(10 <= token < 30 for token in drawn.tolist())
+    assert len(sample_tokens(64, 0.5, 1, 2, 3, marked & False)) == 0
+
+
+def test_a_mask_becomes_the_tokens_that_it_covers_half_or_most():
+    mask = torch.zeros(64, 32)
+    mask[16:48, 8:32] = 1
+    subjects = Subjects({0: mask, 1: torch.zeros(64, 32), 2: mask * 0.1})
+    assert subjects.tokens(0, (4, 4)).reshape(4, 4).int().tolist() == [[0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0]]
+    assert not subjects.tokens(1, (4, 4)).any()
+    assert subjects.tokens(2, (4, 4)).sum() == 6  # faint, but the best there is
+    assert subjects.tokens(7, (4, 4)) is None
+
+
+@pytest.mark.parametrize("tokens, size, grid", [(256, (32, 32), (16, 16)), (17 * 9, (33, 17), (17, 9)), (9 * 5, (33, 17), (9, 5)), (50, (32, 32), None)])
+def test_the_grid_of_a_layers_tokens(tokens, size, grid):
+    assert token_grid(tokens, *size) == grid
+
+
+def test_rows_whose_sources_have_other_masks_see_other_numbers_of_tokens():
+    left = torch.zeros(4, 4)
+    left[:, :2] = 1
+    run = start(Settings(0.5, 0.5, "always", 0, 100.0, 0.0, subjects=Subjects({0: left})), panels=3)
+    assert keys_of(run.groups(5.0, (0, 0), 16, 16, CPU, (4, 4))) == {0: 16 + 8 + 8, 1: 16 + 4 + 8, 2: 16 + 4 + 8}
