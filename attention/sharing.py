@@ -18,20 +18,23 @@ Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that attend to equally many tokens. `index`: (rows, keys) into (all rows x tokens) laid end to end, or None
-    where the rows attend to their own tokens alone."""
+    """Rows that attend to equally many tokens. `rows`: a slice where they are neighbours (a view instead of a copy), else
+    (rows,) int64. `index`: (chunks x rows, keys) into (chunks x all rows x keys of a row) laid end to end, or None where
+    the rows attend to their own tokens alone. Tensors are on the device of the attention: an index that is not would make
+    the GPU wait in every layer."""
 
-    rows: tuple[int, ...]
+    rows: slice | torch.Tensor
     index: torch.Tensor | None
 
 
-def group_rows(sources: Sequence[Sequence[int]], drawn: Sequence[torch.Tensor], tokens: int, device: torch.device) -> list[Group]:
+def group_rows(sources: Sequence[Sequence[int]], drawn: Sequence[torch.Tensor], keys: int, chunks: int, device: torch.device) -> list[Group]:
     """Groups the rows of a scene by how many tokens they see: P_i = [S_i; I_i], own tokens once and last.
 
     Args:
         sources: for each row, the rows whose sampled tokens it sees.
         drawn: for each row, the positions of its tokens that others see, (samples,) int64.
-        tokens: keys of one row.
+        keys: of one row.
+        chunks: how often the rows are in the batch, once a conditioning.
     """
     sizes: dict[int, list[int]] = {}
     for row, seen in enumerate(sources):
@@ -40,9 +43,11 @@ def group_rows(sources: Sequence[Sequence[int]], drawn: Sequence[torch.Tensor], 
     for extra, rows in sizes.items():
         index = None
         if extra:
-            own = torch.stack([torch.arange(row * tokens, (row + 1) * tokens) for row in rows])
-            index = torch.cat([gather_index([sources[row] for row in rows], drawn, tokens), own], dim=1).to(device)
-        groups.append(Group(tuple(rows), index))
+            own = torch.stack([torch.arange(row * keys, (row + 1) * keys) for row in rows])
+            index = torch.cat([gather_index([sources[row] for row in rows], drawn, keys), own], dim=1)
+            index = torch.cat([index + chunk * len(sources) * keys for chunk in range(chunks)]).to(device)
+        neighbours = rows[-1] - rows[0] + 1 == len(rows)
+        groups.append(Group(slice(rows[0], rows[-1] + 1) if neighbours else torch.tensor(rows, device=device), index))
     return groups
 
 
@@ -52,44 +57,28 @@ def attend_shared(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, groups: Seq
     Args:
         q: (chunks x rows, tokens, channels); a chunk is one conditioning, and tokens never pass from one to another.
         k, v: (chunks x rows, keys, channels), usually as many keys as tokens.
-        groups: from `group_rows` with `keys` tokens; together they hold every row once.
+        groups: from `group_rows` with these keys and chunks; together they hold every row once.
         attend: plain attention on (batch, tokens, channels), (batch, keys, channels) twice.
 
     Returns: what `attend` does, (chunks x rows, tokens, channels).
     """
     if len(groups) == 1:
-        return _attend_group(q, k, v, groups[0].index, chunks, attend)
-    rows = q.shape[0] // chunks
+        return attend(q, *(_seen(t, groups[0], chunks) for t in (k, v))) if groups[0].index is not None else attend(q, k, v)
     out = None
     for group in groups:
-        mine = _rows(group.rows)
-        queries = q.unflatten(0, (chunks, rows))[:, mine].flatten(0, 1)
-        if group.index is None:
-            keys, values = (t.unflatten(0, (chunks, rows))[:, mine].flatten(0, 1) for t in (k, v))
-            part = attend(queries, keys, values)
-        else:
-            part = _attend_group(queries, k, v, group.index, chunks, attend)
+        part = attend(_of_rows(q, group.rows, chunks), _seen(k, group, chunks), _seen(v, group, chunks))
         if out is None:
-            out = part.new_empty(chunks, rows, *part.shape[1:])
-        out[:, mine] = part.unflatten(0, (chunks, len(group.rows)))
+            out = part.new_empty(chunks, q.shape[0] // chunks, *part.shape[1:])
+        out[:, group.rows] = part.unflatten(0, (chunks, -1))
     return out.flatten(0, 1)
 
 
-def _attend_group(q, k, v, index: torch.Tensor | None, chunks: int, attend: Attend) -> torch.Tensor:
-    if index is None:
-        return attend(q, k, v)
-    return attend(q, _gather(k, index, chunks), _gather(v, index, chunks))
+def _seen(x: torch.Tensor, group: Group, chunks: int) -> torch.Tensor:
+    """What the rows of a group see of keys or values (chunks x rows, keys, channels)."""
+    if group.index is None:
+        return _of_rows(x, group.rows, chunks)
+    return x.reshape(-1, x.shape[-1]).index_select(0, group.index.flatten()).view(*group.index.shape, x.shape[-1])
 
 
-def _gather(x: torch.Tensor, index: torch.Tensor, chunks: int) -> torch.Tensor:
-    """(chunks x rows, keys, channels) and (group's rows, own and sampled keys) to (chunks x group's rows, own and sampled keys, channels)."""
-    flat = x.reshape(-1, x.shape[-1])
-    if chunks > 1:
-        per_chunk = flat.shape[0] // chunks
-        index = torch.stack([index + chunk * per_chunk for chunk in range(chunks)])
-    return flat.index_select(0, index.flatten()).view(-1, index.shape[-1], x.shape[-1])
-
-
-def _rows(rows: tuple[int, ...]) -> slice | list[int]:
-    """A slice where the rows are neighbours: a view instead of a copy."""
-    return slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] + 1 == len(rows) else list(rows)
+def _of_rows(x: torch.Tensor, rows: slice | torch.Tensor, chunks: int) -> torch.Tensor:
+    return x.unflatten(0, (chunks, -1))[:, rows].flatten(0, 1)

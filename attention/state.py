@@ -48,19 +48,26 @@ class Run:
         self._parts = [(each, Schedule(each.schedule, each.seed, warm_up=from_noise)) for each in settings]
         self._sample_sigmas, self._coarse_blocks = sample_sigmas, coarse_blocks
         self.scene = Scene((), ())
-        self._drawn_at: tuple | None = None
-        self._drawn: dict[tuple[int, float, int], list[Group]] = {}
+        # One pair, replaced as a whole: hosts with several GPUs sample in several threads.
+        self._drawn: tuple[object, dict[tuple, list[Group]]] = (None, {})
+        self._steps: dict[float, int] = {}
+        self._on: dict[tuple, bool] = {}
+
+    @property
+    def masked(self) -> bool:
+        return any(settings.subjects is not None for settings, _ in self._parts)
 
     def __deepcopy__(self, memo) -> Run:
         return self  # hosts copy the options that carry it
 
-    def groups(self, sigma: float, layer: Layer, tokens: int, keys: int, device: torch.device,
+    def groups(self, sigma: float, layer: Layer, tokens: int, keys: int, chunks: int, device: torch.device,
                grid: tuple[int, int] | None = None) -> list[Group] | None:
         """Which tokens the rows of the scene attend to in this layer now; None where attention is plain.
 
         Args:
             tokens: tokens of one row that may be sampled, its first ones.
             keys: all keys of one row.
+            chunks: conditionings in the batch.
             grid: how the tokens lie in the picture, rows and columns; None where nobody knows.
         """
         if not any(self.scene.sources):
@@ -69,21 +76,30 @@ class Run:
         if found is None:
             return None
         settings, schedule = found
-        step = step_of(sigma, self._sample_sigmas)
-        if not schedule.is_on(step, layer):
+        step = self._step(sigma)
+        moment = (schedule, step, layer)
+        if moment not in self._on:
+            self._on[moment] = schedule.is_on(step, layer)
+        if not self._on[moment]:
             return None
         rate = settings.coarse_rate if layer[0] in self._coarse_blocks else settings.fine_rate
-        moment = (settings.seed, step, self.scene)
-        if moment != self._drawn_at:
-            self._drawn, self._drawn_at = {}, moment
-        key = (tokens, rate, keys)
-        if key not in self._drawn:
+        moment = (settings, step, self.scene)
+        if self._drawn[0] != moment:
+            self._drawn = (moment, {})
+        known = self._drawn[1]
+        key = (tokens, grid, rate, keys, chunks, device)
+        if key not in known:
             marked = self._marked(settings.subjects, grid)
             drawn = [
                 sample_tokens(tokens, rate, settings.seed, step, panel, mark) for panel, mark in zip(self.scene.panels, marked)
             ]
-            self._drawn[key] = group_rows(self.scene.sources, drawn, keys, device)
-        return self._drawn[key]
+            known[key] = group_rows(self.scene.sources, drawn, keys, chunks, device)
+        return known[key]
+
+    def _step(self, sigma: float) -> int:
+        if sigma not in self._steps:
+            self._steps[sigma] = step_of(sigma, self._sample_sigmas)
+        return self._steps[sigma]
 
     def _marked(self, subjects: Subjects | None, grid: tuple[int, int] | None) -> list[torch.Tensor | None]:
         if subjects is None or grid is None:

@@ -14,7 +14,8 @@ import torch
 
 def keyed_generator(*key: int) -> torch.Generator:
     """A CPU generator whose numbers depend on the integers of `key` alone, not on what else has drawn."""
-    digest = hashlib.blake2b(struct.pack(f"<{len(key)}q", *key), digest_size=8).digest()
+    folded = ((number + 2**63) % 2**64 - 2**63 for number in key)  # the host's seeds go up to 2**64 - 1
+    digest = hashlib.blake2b(struct.pack(f"<{len(key)}q", *folded), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 

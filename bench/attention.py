@@ -77,7 +77,7 @@ def make_ways(panels: int, tokens: int, channels: int, heads: int, rate: float, 
     to_q, to_k, to_v = (torch.randn(channels, channels, device=device, dtype=dtype) / channels**0.5 for _ in range(3))
     sources = together(Cast.nameless(panels), range(panels)).sources
     drawn = [sample_tokens(tokens, rate, 0, 1, panel) for panel in range(panels)]
-    groups = group_rows(sources, drawn, tokens, device)
+    groups = group_rows(sources, drawn, tokens, 1, device)
     index = groups[0].index
     flat = hidden.view(-1, channels)
     seen = torch.zeros(panels, panels * tokens, dtype=torch.bool, device=device).scatter_(1, index, True)

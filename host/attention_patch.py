@@ -6,12 +6,16 @@ import logging
 from collections.abc import Iterator
 
 import torch
-from comfy.ldm.modules.attention import SpatialTransformer, SpatialVideoTransformer, optimized_attention
+from comfy.ldm.modules import attention as host_attention
+from comfy.ldm.modules.attention import SpatialTransformer, SpatialVideoTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel, Upsample
+from comfy.patcher_extension import WrappersMP
 
 from ..attention.sharing import attend_shared
 from ..attention.state import Layer, Run
 from ..attention.subject import token_grid
+
+KEY = "fabula_attention"
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +41,14 @@ def coarse_blocks(layers: list[tuple[Layer, int]]) -> frozenset[int]:
     return frozenset(block for (block, _), level in layers if level == 0)
 
 
-def install(transformer_options: dict, run: Run, layers: list[tuple[Layer, int]]) -> None:
-    """Puts `run` into the options of one sampling. What another pack has set for a layer is called by ours, not lost."""
+def install(transformer_options: dict, run: Run, layers: list[tuple[Layer, int]], size: tuple[int, int]) -> None:
+    """Puts `run` into the options of one sampling of latents of `size`, height and width. What another pack has set for a
+    layer is called by ours, not lost."""
     replaced = transformer_options.get("patches_replace", {})
     attn1 = dict(replaced.get("attn1", {}))
-    sharing = _Sharing(run)
+    sharing = _Sharing(run, size)
+    wrappers = transformer_options.setdefault("wrappers", {}).setdefault(WrappersMP.CALC_COND_BATCH, {})
+    wrappers[KEY] = [*wrappers.get(KEY, []), sharing.note_sigma]
     for (block, index), _ in layers:
         key = ("output", block, index)
         attn1[key] = sharing.layer((block, index), attn1.get(key, attn1.get(("output", block))))
@@ -51,8 +58,16 @@ def install(transformer_options: dict, run: Run, layers: list[tuple[Layer, int]]
 class _Sharing:
     """One sampling's patch of all layers."""
 
-    def __init__(self, run: Run):
-        self._run, self._sigma, self._warned = run, (None, 0.0), False
+    def __init__(self, run: Run, size: tuple[int, int]):
+        self._run, self._size, self._sigma, self._warned = run, size, (None, 0.0), set()
+
+    def __deepcopy__(self, memo) -> _Sharing:
+        return self  # hosts copy the options that carry it
+
+    def note_sigma(self, executor, model, conds, x_in, timestep, model_options):
+        """A CALC_COND_BATCH wrapper: reads the sigma while the device has little to do, not in the middle of the net."""
+        self._current(timestep)
+        return executor(model, conds, x_in, timestep, model_options)
 
     def layer(self, layer: Layer, previous):
         """The host's attn1 replacement for one layer: (q, k, v, extra_options) to the layer's output before to_out."""
@@ -61,7 +76,7 @@ class _Sharing:
             def attend(q, k, v):
                 if previous is not None:
                     return previous(q, k, v, extra_options)
-                return optimized_attention(
+                return host_attention.optimized_attention(
                     q, k, v, extra_options["n_heads"], attn_precision=extra_options["attn_precision"],
                     transformer_options=extra_options,
                 )
@@ -69,31 +84,34 @@ class _Sharing:
             chunks = len(extra_options["cond_or_uncond"])
             sigma = self._current(extra_options["sigmas"])
             tokens = min(q.shape[1], k.shape[1])
-            grid = token_grid(tokens, *extra_options["original_shape"][-2:])
-            groups = self._run.groups(sigma, layer, tokens, k.shape[1], k.device, grid)
+            whole_picture = tuple(extra_options["original_shape"][-2:]) == self._size
+            grid = token_grid(tokens, *self._size) if whole_picture else None
+            if grid is None and self._run.masked:
+                self._warn("'subject_masks' does not hold where only an area of the picture is drawn or another patch changes its size.")
+            groups = self._run.groups(sigma, layer, tokens, k.shape[1], chunks, k.device, grid)
             if groups is None:
                 return attend(q, k, v)
             rows = chunks * len(self._run.scene.panels)
             if q.shape[0] != rows or k.shape[0] != rows or v.shape != k.shape:
-                self._step_aside(tuple(q.shape), rows)
+                self._warn(
+                    f"another patch of the model divides the pictures in some attention layers ({q.shape[0]} rows there, {rows} pictures), "
+                    "as HyperTile does. No tokens are shared in those layers."
+                )
                 return attend(q, k, v)
             return attend_shared(q, k, v, groups, chunks, attend)
 
         return attention
 
     def _current(self, sigmas: torch.Tensor) -> float:
-        """The current sigma as a number, read from the device once a model call and not in every layer."""
+        """The current sigma as a number, read from the device once and not in every layer."""
         if self._sigma[0] is not sigmas:
             self._sigma = (sigmas, float(sigmas.max()))
         return self._sigma[1]
 
-    def _step_aside(self, shape: tuple[int, ...], rows: int) -> None:
-        if not self._warned:
-            log.warning(
-                "Fabula_ConsistentAttention: another patch of the model divides the pictures in some attention layers (%d "
-                "rows there, %d pictures), as HyperTile does. No tokens are shared in those layers.", shape[0], rows,
-            )
-            self._warned = True
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            log.warning("Fabula_ConsistentAttention: %s", text)
+            self._warned.add(text)
 
 
 def refusal(net: object) -> str:

@@ -23,8 +23,8 @@ LARGEST_ID_LENGTH = 16  # pictures in a file: what a node can ask for
 THUMBNAIL = 256  # pixels, the longer side
 
 
-def from_run(node: str, samples: dict, positive: list, negative: list, name: str) -> HeldCharacter:
-    """The pictures of a finished run that show `name` alone, with their conditioning.
+def from_run(node: str, samples: dict, positive: list, negative: list, name: str) -> tuple[HeldCharacter, list[int]]:
+    """The pictures of a finished run that show `name` alone, with their conditioning, and which rows they are.
 
     Without a story in the conditioning, all of them. Raises: ValueError where `name` is not in the story or never alone.
     """
@@ -33,9 +33,10 @@ def from_run(node: str, samples: dict, positive: list, negative: list, name: str
         raise ValueError(f"{node}: input 'samples' is of shape {tuple(latents.shape)}: a video, not pictures.")
     rows, name = _rows_of(node, positive, len(latents), name.strip())
     rows = rows[:LARGEST_ID_LENGTH]
-    return HeldCharacter(
+    held = HeldCharacter(
         name, latents[rows].clone(), _encoded(node, "positive", positive, rows), _encoded(node, "negative", negative, rows),
     )
+    return held, rows
 
 
 def from_pictures(node: str, latents: torch.Tensor, positive: list, negative: list, name: str) -> HeldCharacter:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
+from comfy.sampler_helpers import prepare_mask
 
 from ..attention.cast import Cast
 from ..attention.state import Run, Settings
@@ -46,6 +47,9 @@ class Options:
     seed: int = 0
     character: HeldCharacter | None = None
     subject_masks: torch.Tensor | None = None
+
+    def __deepcopy__(self, memo) -> Options:
+        return self  # cloning a model copies its options, on older hosts with all tensors in them
 
     def settings(self, model_sampling, story: StoryRows) -> Settings:
         """In sigmas of the model's own schedule, asked only now: nodes after ours may have replaced it."""
@@ -114,11 +118,14 @@ def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sam
     sampling = guider.model_patcher.get_model_object("model_sampling")
     from_noise = float(sigmas[0]) >= 0.9 * min(float(sampling.sigma_max), _FROM_NOISE)
     run = Run([each.settings(sampling, story) for each in chain], sigmas.cpu(), from_noise, attention_patch.coarse_blocks(layers))
-    attention_patch.install(transformer_options, run, layers)
+    attention_patch.install(transformer_options, run, layers, tuple(noise.shape[-2:]))
     first = chain[0]
+    device = guider.model_patcher.load_device
+    if denoise_mask is not None:
+        denoise_mask = _one_channel_mask(denoise_mask, noise, device)
     batch = Batch(story, len(noise), guider.conds, reseed(noise, story.seeds), latent_image, denoise_mask)
-    held = [each.character.first(first.id_length) for each in chain if each.character is not None]
-    batch = join(batch, held, seed or 0, NODE)
+    held = {id(each.character): each.character.first(first.id_length) for each in chain if each.character is not None}
+    batch = join(batch, list(held.values()), seed or 0, device, NODE)
     guider.conds, story = batch.conds, batch.story
     rest = (disable_pbar, seed)
     if first.mode == "anchors":
@@ -141,6 +148,13 @@ def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sam
         batch.noise, batch.latent_image, sampler, sigmas, batch.denoise_mask, batch.only_panels(callback), *rest, **kwargs,
     )
     return sampled[:batch.panels]
+
+
+def _one_channel_mask(mask: torch.Tensor, noise: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """(rows, 1, height, width) in latent pixels, whether the host has prepared the mask already (0.33) or will (0.3)."""
+    if mask.ndim == 4:
+        mask = mask[:, :1]
+    return prepare_mask(mask, noise.shape, device)[:, :1]
 
 
 def _noise_keys(story: StoryRows, seed: int | None) -> list[tuple[int, ...]]:
@@ -168,18 +182,20 @@ def _check_latents(noise: torch.Tensor, latent_image: torch.Tensor) -> None:
 def _check_anchors(cast: Cast, id_length: int, row_of: dict[int, int]) -> None:
     for character, anchors in cast.anchors(id_length).items():
         named = f"[{character}]" if character else "the story"
-        if not anchors:
+        shown = any(character in cast.panels[panel] for panel in row_of)
+        if shown and not anchors:
             raise ValueError(
                 f"{NODE}: {named} is never alone in a panel, but mode 'anchors' takes a character from panels that show nobody "
-                f"else. Add such a panel to the input 'panels' of Fabula_Story, or set input 'mode' to 'batch' or 'window'."
+                f"else. Add such a panel to the input 'panels' of Fabula_Story, connect a saved one to input 'character', or set input "
+                "'mode' to 'batch' or 'window'."
             )
-        shown = any(character in cast.panels[panel] for panel in row_of)
         missing = [panel + 1 for panel in anchors if panel not in row_of]
         if shown and missing:
             raise ValueError(
                 f"{NODE}: input 'id_length' is {id_length}, so {named} also needs panel {', '.join(map(str, missing))} of the "
                 "story among the latents. Set input 'id_length' of Fabula_EncodeStory to the same number."
             )
-        if character and len(anchors) < id_length and len(anchors) < sum(character in names for names in cast.panels):
+        saved = bool(anchors) and anchors[0] not in cast.story_panels
+        if character and not saved and len(anchors) < id_length and len(anchors) < sum(character in names for names in cast.panels):
             log.warning("%s: %s is alone in %d panel(s) only, fewer than 'id_length' %d; these are its anchors.",
                         NODE, named, len(anchors), id_length)

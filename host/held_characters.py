@@ -6,10 +6,9 @@ the place of what the sampler has, before every call of the model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-
-import math
 
 import torch
 
@@ -62,34 +61,38 @@ class Batch:
         return lambda step, x0, x, total_steps: callback(step, x0[:self.panels], x[:self.panels], total_steps)
 
 
-def join(batch: Batch, characters: Sequence[HeldCharacter], seed: int, node: str) -> Batch:
-    """`batch` with the pictures of `characters` as further rows.
+def join(batch: Batch, characters: Sequence[HeldCharacter], seed: int, device: torch.device, node: str) -> Batch:
+    """`batch` with the pictures of `characters` as further rows; `device` is where sampling happens.
 
     Raises: ValueError where a character is not in the story, or was drawn by another model or at another size.
     """
-    for number, character in enumerate(characters):
+    known: dict[str, HeldCharacter] = {}
+    for character in characters:
+        if known.setdefault(character.name, character) is not character:
+            raise ValueError(
+                f"{node}: input 'character' is [{character.name}] in two nodes that follow each other, each time with other pictures. "
+                "Connect one of them to both nodes."
+            )
+    for number, character in enumerate(known.values()):
         name = _name_in_story(character, batch.story, node)
         _check_fit(character, batch, node)
-        batch = _join_one(batch, replace(character, name=name), keyed_generator(seed, -1 - number))
+        batch = _join_one(batch, replace(character, name=name), keyed_generator(seed, -1 - number), device)
     return batch
 
 
-def _join_one(batch: Batch, character: HeldCharacter, generator: torch.Generator) -> Batch:
+def _join_one(batch: Batch, character: HeldCharacter, generator: torch.Generator, device: torch.device) -> Batch:
     count, rows = len(character.latents), len(batch.noise)
     cast = batch.story.cast.hold(character.name, count)
+    # Also where sampling goes on from an earlier sampler without new noise: the pictures are clean then, too.
     noise = torch.randn(character.latents.shape, generator=generator)
-    if not batch.noise.any():  # sampling goes on from an earlier sampler: the panels bring their noise in the latent
-        noise = torch.zeros_like(noise)
     mask = batch.denoise_mask
     if mask is None:
-        mask = torch.ones(rows, 1, *batch.noise.shape[2:])
-    mask = mask.reshape(-1, 1, *mask.shape[-2:])
-    mask = pick(mask, range(rows)) if len(mask) > 1 else mask.expand(rows, -1, -1, -1)
+        mask = torch.ones(rows, 1, *batch.noise.shape[2:], device=device)
     return replace(
         batch,
         story=StoryRows(cast, (*batch.story.panels, *range(len(cast.panels) - count, len(cast.panels))), (*batch.story.seeds, *[None] * count)),
         conds={
-            kind: [_extend(entry, character.negative if kind == "negative" else character.positive, rows) for entry in entries]
+            kind: [_extend(entry, character.positive if kind == "positive" else character.negative, rows) for entry in entries]
             for kind, entries in batch.conds.items()
         },
         noise=torch.cat([batch.noise, noise.to(batch.noise)]),
@@ -106,6 +109,8 @@ def _extend(entry: dict, held: Encoded, rows: int) -> dict:
         length = math.lcm(entry["cross_attn"].shape[1], held.cross_attn.shape[1])
         parts = _rows(entry["cross_attn"], rows), held.cross_attn.to(entry["cross_attn"])
         entry["cross_attn"] = torch.cat([part.repeat(1, length // part.shape[1], 1) for part in parts])
+    if isinstance(entry.get("mask"), torch.Tensor) and entry["mask"].ndim > 2:
+        entry["mask"] = pick(entry["mask"], range(rows + len(held.cross_attn)))
     if entry.get("pooled_output") is not None and held.pooled is not None:
         entry["pooled_output"] = torch.cat([_rows(entry["pooled_output"], rows), held.pooled.to(entry["pooled_output"])])
     return entry
@@ -140,8 +145,14 @@ def _check_fit(character: HeldCharacter, batch: Batch, node: str) -> None:
             f"{node}: input 'character': [{character.name}] was drawn at {saved[2] * 8} x {saved[1] * 8} pixels, but the story is drawn at "
             f"{wanted[2] * 8} x {wanted[1] * 8}. Draw the story at the character's size, or save the character again at this one."
         )
-    for kind, encoded in (("positive", character.positive), ("negative", character.negative)):
-        for entry in batch.conds.get(kind, ()):
+    if not torch.isfinite(character.latents).all():
+        raise ValueError(
+            f"{node}: input 'character': [{character.name}] holds values that are not numbers (NaN or infinite). The run or the VAE that "
+            "it comes from was broken: save it again."
+        )
+    encoded = character.positive
+    for entries in batch.conds.values():
+        for entry in entries:
             channels = entry["cross_attn"].shape[-1] if "cross_attn" in entry else None
             if channels not in (None, encoded.cross_attn.shape[-1]):
                 raise ValueError(

@@ -6,7 +6,6 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 
-import comfy.sample
 import torch
 from comfy.samplers import KSAMPLER, Sampler
 
@@ -23,7 +22,9 @@ def reseed(noise: torch.Tensor, seeds: Sequence[int | None]) -> torch.Tensor:
     noise = noise.clone()
     for row, seed in enumerate(seeds):
         if seed is not None:
-            noise[row] = comfy.sample.prepare_noise(noise[row:row + 1], seed)[0]
+            # The numbers of the host's `prepare_noise`, without reseeding torch for everybody.
+            drawn = torch.randn(noise[row:row + 1].shape, dtype=noise.dtype, generator=torch.Generator().manual_seed(seed))
+            noise[row] = drawn[0]
     return noise
 
 
@@ -61,12 +62,14 @@ def _row_noise(x: torch.Tensor, keys: Sequence[tuple[int, ...]]) -> Callable:
     return draw
 
 
-def _draws_brownian(function: Callable) -> bool:
+def _draws_brownian(function: Callable, seen: tuple[Callable, ...] = ()) -> bool:
     """Whether the host's sampler, or one that it hands over to, draws its noise from a Brownian tree, which takes one
     seed a row; the others take a function that draws."""
     function = inspect.unwrap(function)
+    if function in seen or not inspect.isfunction(function):
+        return False
     names = function.__code__.co_names
     if "BrownianTreeNoiseSampler" in names:
         return True
     called = (function.__globals__.get(name) for name in names if name.startswith("sample_"))
-    return any(_draws_brownian(each) for each in called if each is not None)
+    return any(_draws_brownian(each, (*seen, function)) for each in called if callable(each))

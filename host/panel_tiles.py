@@ -10,7 +10,7 @@ import torch
 from ..attention.state import Run
 from ..attention.tiles import Tile
 from .panel_noise import keyed
-from .panel_rows import pick, pick_conds
+from .panel_rows import name_rows, pick, pick_conds
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def sample_tiles(executor, run: Run, placed: Sequence[Placed], panels: int, keys
     for number, each in enumerate(placed):
         run.scene = each.tile.scene
         rows = list(each.rows)
-        controls: dict = {}
-        guider.conds = {kind: pick_conds(conds, rows, controls) for kind, conds in whole.items()}
+        guider.conds = _pick_kinds(whole, rows)
+        name_rows(guider.model_options["transformer_options"], rows, panels)
         if "latent_shapes" in kwargs:
             kwargs["latent_shapes"] = [latent_image[rows].shape]
         sampled = executor(
@@ -71,7 +71,15 @@ def sample_tiles(executor, run: Run, placed: Sequence[Placed], panels: int, keys
             result = sampled.new_zeros(panels, *sampled.shape[1:])
         result[[rows[at] for at in each.kept]] = sampled[list(each.kept)]
     guider.conds = whole
+    progress.finish(result)
     return result
+
+
+def _pick_kinds(conds: dict[str, list[dict]], rows: Sequence[int]) -> dict[str, list[dict]]:
+    """All kinds at once: positive and negative share a ControlNet, and so must what is made of it."""
+    kinds = [kind for kind, entries in conds.items() for _ in entries]
+    picked = pick_conds([entry for entries in conds.values() for entry in entries], rows)
+    return {kind: [entry for of, entry in zip(kinds, picked) if of == kind] for kind in conds}
 
 
 class _Progress:
@@ -80,6 +88,7 @@ class _Progress:
     def __init__(self, callback: Callable | None, tiles: int, rows: int):
         self._callback, self._tiles, self._rows = callback, tiles, rows
         self._estimate: torch.Tensor | None = None
+        self._steps = 0
 
     def of_tile(self, number: int, placed: Placed) -> Callable | None:
         if self._callback is None:
@@ -88,15 +97,15 @@ class _Progress:
         rows = [placed.rows[at] for at in kept]
 
         def report(step: int, x0: torch.Tensor, x: torch.Tensor, total_steps: int) -> None:
-            last = step == total_steps - 1
-            shown = x0[kept]
-            if last:
-                if self._estimate is None:
-                    self._estimate = x0.new_zeros(self._rows, *x0.shape[1:])
-                self._estimate[rows] = shown
-                if number == self._tiles - 1:
-                    # What a sampler node gives out as `denoised_output`.
-                    shown = self._estimate
-            self._callback(number * total_steps + step, shown, x[kept], self._tiles * total_steps)
+            if self._estimate is None:
+                self._estimate = x0.new_zeros(self._rows, *x0.shape[1:])
+            self._estimate[rows] = x0[kept]
+            self._steps = self._tiles * total_steps
+            self._callback(number * total_steps + step, x0[kept], x[kept], self._steps)
 
         return report
+
+    def finish(self, result: torch.Tensor) -> None:
+        """One last report, of every panel: sampler nodes give it out as `denoised_output`."""
+        if self._estimate is not None:
+            self._callback(self._steps - 1, self._estimate, result, self._steps)

@@ -13,7 +13,7 @@ import torch
 from ..attention.cast import Cast
 from ..attention.state import Run
 from ..attention.tiles import together, windows
-from .panel_rows import pick_conds
+from .panel_rows import name_rows, pick_conds
 
 
 class WindowedDenoiser:
@@ -21,11 +21,13 @@ class WindowedDenoiser:
 
     def __init__(self, run: Run, cast: Cast, panels: Sequence[int], tile_size: int):
         """`panels`: of each row; those of saved characters come last, and are in every window."""
-        self._run = run
+        self._run, self._story_panels = run, len(panels) - cast.held
         held = range(len(panels) - cast.held, len(panels))
         self._windows = [[*window, *held] for window in windows(held.start, tile_size)]
         self._scenes = [together(cast, [panels[row] for row in window]) for window in self._windows]
-        self._controls: dict = {}
+
+    def __deepcopy__(self, memo) -> WindowedDenoiser:
+        return self  # hosts and packs copy the options that carry it
 
     def __call__(self, executor, model, conds, x_in: torch.Tensor, timestep: torch.Tensor, model_options: dict):
         if len(self._windows) == 1:
@@ -34,8 +36,10 @@ class WindowedDenoiser:
         sums, counts = None, x_in.new_zeros(len(x_in), *([1] * (x_in.ndim - 1)))
         for window, scene in zip(self._windows, self._scenes):
             self._run.scene = scene
-            picked = [None if entries is None else pick_conds(entries, window, self._controls) for entries in conds]
-            outputs = executor(model, picked, x_in[window], timestep[window], model_options)
+            picked = [None if entries is None else pick_conds(entries, window) for entries in conds]
+            options = dict(model_options["transformer_options"])
+            name_rows(options, window, self._story_panels)
+            outputs = executor(model, picked, x_in[window], timestep[window], {**model_options, "transformer_options": options})
             if sums is None:
                 sums = [torch.zeros_like(x_in) for _ in outputs]
             for total, output in zip(sums, outputs):

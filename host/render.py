@@ -21,7 +21,7 @@ def sample(model: ModelPatcher, positive, negative, latent: dict, seed: int, ste
     noise = comfy.sample.prepare_noise(latent["samples"], seed, latent.get("batch_index"))
     return comfy.sample.sample(
         model, noise, steps, cfg, sampler, scheduler, positive, negative, latent["samples"], denoise=denoise,
-        disable_pbar=True, seed=seed,
+        noise_mask=latent.get("noise_mask"), disable_pbar=True, seed=seed,
     )
 
 

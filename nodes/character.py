@@ -26,7 +26,7 @@ class SaveCharacter(io.ComfyNode):
                 io.Conditioning.Input("negative", tooltip="The negative conditioning that it was made with."),
                 io.String.Input("character", default="", tooltip="The character's name, without brackets. Empty: the story's only one."),
                 io.String.Input("filename_prefix", default="character", tooltip="The file's name; a number is added, nothing is overwritten."),
-                io.Image.Input("images", optional=True, tooltip="The decoded panels: the first becomes the file's thumbnail."),
+                io.Image.Input("images", optional=True, tooltip="The decoded panels: the first that shows the character becomes the file's thumbnail."),
             ],
             outputs=[],
             hidden=[io.Hidden.prompt],
@@ -35,8 +35,8 @@ class SaveCharacter(io.ComfyNode):
 
     @classmethod
     def execute(cls, samples, positive, negative, character: str, filename_prefix: str, images=None) -> io.NodeOutput:
-        held = character_file.from_run("Fabula_SaveCharacter", samples, positive, negative, character)
-        thumbnail = None if images is None else to_images(images[:1])[0]
+        held, rows = character_file.from_run("Fabula_SaveCharacter", samples, positive, negative, character)
+        thumbnail = None if images is None else to_images(images[rows[0]:rows[0] + 1] if len(images) > rows[0] else images[:1])[0]
         name = character_file.save(held, filename_prefix, thumbnail, cls.hidden.prompt if cls.hidden else None)
         return io.NodeOutput(ui=ui.PreviewText(f"[{held.name}], {len(held.latents)} pictures: {name}"))
 

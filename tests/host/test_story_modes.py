@@ -1,10 +1,14 @@
 """Modes `anchors` and `window`: a story in pieces, under the host's own sampling."""
 
+import comfy.cldm.cldm
 import comfy.controlnet
 import comfy.model_management
+import comfy.ops
 import comfy.sample
 import pytest
 import torch
+from fabula.demo import sizes
+from fabula.host import demo_models
 from fabula.host.consistent_attention import Options, apply
 from fabula.host.encode_story import chosen_panels, empty_latents, encode_story
 from fabula.host.render import sample
@@ -65,6 +69,25 @@ def test_some_panels_alone_are_those_of_the_whole_story(tell, sampler):
     whole, some = tell(story, sampler=sampler), tell(story, "6,9-10", sampler=sampler)
     assert list(some) == [1, 2, 6, 9, 10]
     assert same(some, whole) == list(some)
+
+
+def test_the_largest_seeds_of_the_host_are_seeds_here(tell):
+    story = write([*LINES[:9], LINES[9] + f" seed={2**64 - 1}"])
+    assert all(torch.isfinite(picture).all() for picture in tell(story, seed=2**64 - 1, sampler="dpmpp_2m_sde").values())
+
+
+def test_patches_that_know_windows_are_told_which_rows_they_see(tell, model):
+    told, net = [], model.clone()
+
+    def watch(out, options):
+        told.append((options["ad_params"]["sub_idxs"], options["ad_params"]["full_length"]))
+        return out
+
+    net.set_model_attn2_output_patch(watch)
+    for mode, expected in (("anchors", [[0, 1, 2, 3, 4], [0, 1, 5, 6, 7]]), ("window", [[row, row + 1, row + 2] for row in range(6)])):
+        told.clear()
+        tell(write([LINES[0]] * 8), net=net, mode=mode)
+        assert sorted({tuple(rows) for rows, _ in told}) == [tuple(rows) for rows in expected] and {whole for _, whole in told} == {8}
 
 
 def test_an_anchor_that_changes_changes_the_panels_of_its_character_alone(tell):
@@ -137,25 +160,21 @@ def test_conditioning_of_each_row_goes_with_its_row(tell, mode):
     assert not close(whole[1], tell(story, mode=mode)[1])
 
 
-class Hints(comfy.controlnet.ControlBase):
-    """A ControlNet of the host's without a net: its hint is what it adds to the middle of the UNet."""
-
-    def get_control(self, x_noisy, t, cond, batched_number, transformer_options):
-        hint = comfy.controlnet.broadcast_image_to(self.cond_hint_original, x_noisy.shape[0], batched_number)
-        return {"middle": [hint.mean(dim=(1, 2, 3), keepdim=True).expand(-1, 160, SIZE // 32, SIZE // 32)], "output": [], "input": []}
-
-    def copy(self):
-        copied = Hints()
-        self.copy_to(copied)
-        return copied
+def controlnet(hint):
+    """The host's ControlNet with a small net of random weights."""
+    torch.manual_seed(3)
+    config = {k: v for k, v in sizes.UNET.items() if k not in ("out_channels", "transformer_depth_output")}
+    net = comfy.cldm.cldm.ControlNet(**config, hint_channels=3, dtype=torch.float32, operations=comfy.ops.disable_weight_init)
+    demo_models.initialise(net)
+    cpu = torch.device("cpu")
+    return comfy.controlnet.ControlNet(net.eval(), load_device=cpu).set_cond_hint(hint)
 
 
 @pytest.mark.parametrize("mode", ["anchors", "window"])
 def test_hints_of_controlnets_go_with_their_rows(tell, mode):
     def controlled(positive, negative):
-        first, second = Hints(), Hints()
-        first.set_cond_hint(torch.arange(10.0)[:, None, None, None].expand(10, 3, SIZE, SIZE))
-        second.set_cond_hint(torch.tensor([0.5, -0.5])[:, None, None, None].expand(2, 3, SIZE, SIZE))
+        first = controlnet(torch.rand(10, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)))
+        second = controlnet(torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2)))
         second.set_previous_controlnet(first)
         return [[positive[0][0], {**positive[0][1], "control": second, "control_apply_to_uncond": True}]], negative
 
@@ -163,6 +182,22 @@ def test_hints_of_controlnets_go_with_their_rows(tell, mode):
     whole, cut = tell(story, mode="batch", change=controlled), tell(story, mode=mode, change=controlled)
     assert all(close(whole[panel], cut[panel]) for panel in whole)
     assert not close(whole[9], tell(story, mode=mode)[9])
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpm_fast"])
+def test_the_last_report_has_every_panel(model, clip, sampler):
+    """dpm_fast counts its steps in threes: no report says that it is a tile's last."""
+    story = write()
+    positive, negative = encode_story(clip, story, SIZE, SIZE)
+    reports, latent = [], empty_latents(range(10), SIZE, SIZE)
+    noise = comfy.sample.prepare_noise(latent["samples"], 1, latent["batch_index"])
+    with torch.inference_mode():
+        comfy.sample.sample(
+            apply(model, Options(schedule="always", tile_size=3)), noise, 6, 3.0, sampler, "normal", positive, negative, latent["samples"],
+            seed=1, disable_pbar=True, callback=lambda step, x0, x, total: reports.append(x0.clone()),
+        )
+    assert len(reports[-1]) == 10 and all(row.any() for row in reports[-1])
+    assert torch.equal(reports[-1][[0, 1, 2]], reports[len(reports) // 2 - 1][[0, 1, 2]])  # from the first tile
 
 
 def test_all_tiles_are_one_bar_and_the_last_report_has_every_panel(model, clip):
@@ -177,8 +212,10 @@ def test_all_tiles_are_one_bar_and_the_last_report_has_every_panel(model, clip):
             seed=1, disable_pbar=True, callback=lambda step, x0, x, total: reports.append((step, total, len(x), x0)),
         )
     tiles = 2  # six panels beside four anchors
-    assert [(step, total) for step, total, *_ in reports] == [(step, tiles * STEPS) for step in range(tiles * STEPS)]
-    assert all(rows >= 1 for _, _, rows, _ in reports)
+    # And one last report, of all panels.
+    steps = [*range(tiles * STEPS), tiles * STEPS - 1]
+    assert [(step, total) for step, total, *_ in reports] == [(step, tiles * STEPS) for step in steps]
+    assert [rows for _, _, rows, _ in reports] == [7] * STEPS + [3] * STEPS + [10]
     assert close(model.model.process_latent_out(reports[-1][3].cpu()), result)
 
 
