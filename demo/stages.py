@@ -78,7 +78,7 @@ def train_unet(folder: Path, seed: int = 1, steps: int = UNET_STEPS, from_shippe
     kept = vocabulary.kept_tokens(tokenizer.clip_l)
     empty = torch.tensor([[int(t) for t, _ in tokenizer.tokenize_with_weights("")[key][0]] for key in "lg"])
 
-    first, trained, spent = shipped_net() if from_shipped else (None, 0, 0)
+    first, trained, spent = shipped_net(folder) if from_shipped else (None, 0, 0)
 
     def on_save(net: diffusion.Net, step: int, minutes: str) -> None:
         export_unet(net, kept, {"seed": str(seed), "steps": str(trained + step), "minutes": str(spent + int(minutes))})
@@ -87,13 +87,18 @@ def train_unet(folder: Path, seed: int = 1, steps: int = UNET_STEPS, from_shippe
     diffusion.train(folder, kept, vocabulary.rows_of_tokens(kept), empty, steps, seed=seed, peak=peak, first=first, on_save=on_save)
 
 
-def shipped_net() -> tuple[dict[str, torch.Tensor], int, int]:
-    """The shipped weights under the trainer's names, the steps they were trained for and the minutes it took."""
+def shipped_net(folder: Path) -> tuple[dict[str, torch.Tensor], int, int]:
+    """The shipped weights under the trainer's names, and the steps and minutes that they had when training in `folder`
+    began to go on from them: it replaces them with each checkpoint."""
     unet, text = weights.load(weights.BASE["unet"]), weights.load(weights.BASE["text"])
     named = {f"unet.{k}": v for k, v in unet.items() if not k.startswith("latent_rgb.")}
     named.update({f"text.{k}": v for k, v in text.items()})
-    details = weights.metadata(weights.BASE["unet"])
-    return named, int(details["steps"]), int(details.get("minutes", 0))
+    start = folder / "shipped.json"
+    if not start.exists():
+        details = weights.metadata(weights.BASE["unet"])
+        start.write_text(json.dumps({"steps": int(details["steps"]), "minutes": int(details["minutes"].split()[0])}))
+    before = json.loads(start.read_text())
+    return named, before["steps"], before["minutes"]
 
 
 def export_unet(net: diffusion.Net, kept: list[int], metadata: dict[str, str]) -> None:
