@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         for panels in options.panels:
             for rate in options.rates:
                 ways = make_ways(panels, tokens, channels, heads, rate, device, dtype)
+                check_alike(ways)
                 seconds = time_in_turns(ways, options.repeats)
                 megabytes = {way: peak_bytes(ways[way]) for way in ("fabula", "mask", "reprojecting")}
                 total = whole.setdefault((panels, rate), {})
@@ -63,6 +64,18 @@ def run(options: argparse.Namespace) -> int:
         cells = [f"{total[a] / total[b]:.2f}" for a, b in (("fabula", "plain"), ("fabula", "mask"), ("reprojecting", "mask"))]
         print("| " + " | ".join([str(panels), f"{rate:g}", *cells]) + " |")
     return 0
+
+
+def check_alike(ways: dict) -> None:
+    """All three ways to share must give the same pictures, or their times mean nothing."""
+    import torch
+
+    with torch.inference_mode():
+        fabula = ways["fabula"]().float()
+        for name in ("mask", "reprojecting"):
+            other = ways[name]().float().view_as(fabula)
+            if (fabula - other).abs().max() > 0.02 * fabula.std():
+                raise SystemExit(f"{name} gives another result than fabula: the bench compares different things.")
 
 
 def make_ways(panels: int, tokens: int, channels: int, heads: int, rate: float, device, dtype) -> dict:

@@ -176,6 +176,11 @@ def test_the_range_in_percent_is_kept(model, run):
         patch(model, start=0.6, end=0.4)
 
 
+def test_a_range_that_no_step_falls_into_changes_not_a_bit(model, run):
+    assert torch.equal(run(patch(model, start=0.45, end=0.46)), run(model))
+    assert not torch.equal(run(patch(model, start=0.45, end=0.9)), run(model))
+
+
 def test_two_patches_share_the_sampling_between_them(model, run):
     first, then = Watch(patch(model, end=0.5, rate=1.0)), Watch(patch(model, start=0.5, rate=0.25))
     both = Watch(patch(patch(model, end=0.5, rate=1.0), start=0.5, rate=0.25))
