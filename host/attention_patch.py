@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import torch
 from comfy.ldm.modules import attention as host_attention
