@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 EVERYBODY = ""
@@ -63,6 +63,7 @@ class Cast:
             for here, panel in enumerate(panels)
         ]
 
-    def anchors_for(self, panel: int, anchors: dict[str, tuple[int, ...]]) -> list[int]:
-        """The anchors that a panel attends to: those of its characters, each once, in the story's order, not itself."""
-        return sorted({a for name in self.panels[panel] for a in anchors[name]} - {panel})
+    def needed(self, panels: Iterable[int], anchors: dict[str, tuple[int, ...]]) -> list[int]:
+        """The anchors of the characters that `panels` show, each once, in the story's order; with a panel's anchors come
+        all that these attend to themselves."""
+        return sorted({anchor for panel in panels for name in self.panels[panel] for anchor in anchors[name]})

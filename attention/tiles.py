@@ -49,11 +49,11 @@ def plan(cast: Cast, id_length: int, tile_size: int) -> list[Tile]:
     held = sorted({panel for panels in anchors.values() for panel in panels})
     others = [panel for panel in cast.story_panels if panel not in set(held)]
     groups = [others[first:first + tile_size] for first in range(0, len(others), tile_size)]
-    replayed = [sorted({a for panel in group for a in _needed(cast, panel, anchors)}) for group in groups]
+    replayed = [cast.needed(group, anchors) for group in groups]
     # Anchors that no other panel calls for are still panels of the story.
     idle = sorted(set(held) & set(cast.story_panels) - {a for each in replayed for a in each})
     while idle:
-        taken = sorted(_needed(cast, idle[0], anchors))
+        taken = cast.needed(idle[:1], anchors)
         groups.append([])
         replayed.append(taken)
         idle = [a for a in idle if a not in taken]
@@ -62,15 +62,10 @@ def plan(cast: Cast, id_length: int, tile_size: int) -> list[Tile]:
     return [_tile(cast, anchors, a, g, size) for a, g in zip(replayed, groups)]
 
 
-def _needed(cast: Cast, panel: int, anchors: dict[str, tuple[int, ...]]) -> set[int]:
-    """The anchors of a panel, and those that these attend to themselves: all of the same characters."""
-    return {a for name in cast.panels[panel] for a in anchors[name]}
-
-
 def _tile(cast: Cast, anchors: dict[str, tuple[int, ...]], held: list[int], group: list[int], size: int) -> Tile:
     real = [*held, *group]
     filling = (group or held)[:1] * (size - len(real))
     panels = [*real, *filling]
     place = {panel: at for at, panel in enumerate(real)}
-    sources = tuple(tuple(place[a] for a in cast.anchors_for(panel, anchors)) for panel in panels)
+    sources = tuple(tuple(place[a] for a in cast.needed([panel], anchors) if a != panel) for panel in panels)
     return Tile(Scene(tuple(panels), sources), tuple(at >= len(real) for at in range(size)))

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from .folders import CHARACTERS
 from .held_characters import Encoded, HeldCharacter
+from .panel_rows import every
 from .story_rows import KEY
 
 FORMAT, VERSION = "fabula_character", "1"
@@ -34,7 +35,7 @@ def from_run(node: str, samples: dict, positive: list, negative: list, name: str
     rows, name = _rows_of(node, positive, len(latents), name.strip())
     rows = rows[:LARGEST_ID_LENGTH]
     held = HeldCharacter(
-        name, latents[rows].clone(), _encoded(node, "positive", positive, rows), _encoded(node, "negative", negative, rows),
+        name, latents[rows], _encoded(node, "positive", positive, rows), _encoded(node, "negative", negative, rows),
     )
     return held, rows
 
@@ -77,11 +78,8 @@ def _encoded(node: str, kind: str, conditioning: list, rows: Sequence[int]) -> E
         raise ValueError(f"{node}: input '{kind}' is empty. Connect the conditioning that the pictures were drawn with.")
     cross_attn, options = conditioning[0]
 
-    def pick(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor[[row % len(tensor) for row in rows]].clone()
-
     pooled = options.get("pooled_output")
-    return Encoded(pick(cross_attn), None if pooled is None else pick(pooled))
+    return Encoded(every(cross_attn, rows), None if pooled is None else every(pooled, rows))
 
 
 def save(character: HeldCharacter, filename_prefix: str, thumbnail: Image.Image | None, prompt: dict | None) -> str:

@@ -95,8 +95,7 @@ def chosen_panels(story: Story, text: str, id_length: int) -> list[int]:
             )
         chosen.update(dict.fromkeys(number - 1 for number in numbers))
     cast = story_rows.describe(story, ()).cast
-    anchors = cast.anchors(id_length)
-    ahead = sorted({anchor for panel in chosen for name in cast.panels[panel] for anchor in anchors[name]})
+    ahead = cast.needed(chosen, cast.anchors(id_length))
     return [*ahead, *(panel for panel in chosen if panel not in ahead)]
 
 

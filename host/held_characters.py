@@ -14,7 +14,7 @@ import torch
 
 from ..attention.cast import EVERYBODY
 from ..attention.tokens import keyed_generator
-from .panel_rows import pick
+from .panel_rows import every, pick
 from .story_rows import StoryRows
 
 
@@ -107,17 +107,13 @@ def _extend(entry: dict, held: Encoded, rows: int) -> dict:
     if "cross_attn" in entry:
         # Keys that all come equally often change nothing in attention: prompts of any two lengths fit.
         length = math.lcm(entry["cross_attn"].shape[1], held.cross_attn.shape[1])
-        parts = _rows(entry["cross_attn"], rows), held.cross_attn.to(entry["cross_attn"])
+        parts = every(entry["cross_attn"], range(rows)), held.cross_attn.to(entry["cross_attn"])
         entry["cross_attn"] = torch.cat([part.repeat(1, length // part.shape[1], 1) for part in parts])
     if isinstance(entry.get("mask"), torch.Tensor) and entry["mask"].ndim > 2:
         entry["mask"] = pick(entry["mask"], range(rows + len(held.cross_attn)))
     if entry.get("pooled_output") is not None and held.pooled is not None:
-        entry["pooled_output"] = torch.cat([_rows(entry["pooled_output"], rows), held.pooled.to(entry["pooled_output"])])
+        entry["pooled_output"] = torch.cat([every(entry["pooled_output"], range(rows)), held.pooled.to(entry["pooled_output"])])
     return entry
-
-
-def _rows(tensor: torch.Tensor, rows: int) -> torch.Tensor:
-    return tensor[[row % tensor.shape[0] for row in range(rows)]]
 
 
 def _name_in_story(character: HeldCharacter, story: StoryRows, node: str) -> str:

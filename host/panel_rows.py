@@ -15,7 +15,12 @@ from comfy.controlnet import ControlBase
 
 def pick(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
     """What rows `rows` of a batch get of `tensor`; one of a single row serves all of them as it is."""
-    return tensor if tensor.shape[0] <= 1 else tensor[[row % tensor.shape[0] for row in rows]]
+    return tensor if tensor.shape[0] <= 1 else every(tensor, rows)
+
+
+def every(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    """As `pick`, one row for each of `rows` in any case."""
+    return tensor[[row % tensor.shape[0] for row in rows]]
 
 
 def pick_conds(conds: Sequence[dict], rows: Sequence[int]) -> list[dict]:
