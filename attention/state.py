@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from .schedule import Schedule, step_of
-from .sharing import Group, group_rows
-from .subject import Subjects
+from .sharing import Group, View, group_views, laid_out, whole_rows
+from .subject import AttendedSubjects, Grid, Subject, Subjects
 from .tiles import Scene
 from .tokens import sample_tokens
 
+SUBJECT_SHARE = 0.5  # of a panel's tokens: what a character counts as, so that as many are drawn of each, whatever its size
 Layer = tuple[int, int]  # number of the output block, and of the transformer block in it
 
 
@@ -47,7 +48,7 @@ class Run:
     def __init__(self, settings: Sequence[Settings], sample_sigmas: torch.Tensor, from_noise: bool, coarse_blocks: frozenset[int]):
         self._parts = [(each, Schedule(each.schedule, each.seed, warm_up=from_noise)) for each in settings]
         self._sample_sigmas, self._coarse_blocks = sample_sigmas, coarse_blocks
-        self.scene = Scene((), ())
+        self.scene = Scene((), (), ())
         # One pair, replaced as a whole: hosts with several GPUs sample in several threads.
         self._drawn: tuple[object, dict[tuple, list[Group]]] = (None, {})
         self._steps: dict[float, int] = {}
@@ -57,11 +58,27 @@ class Run:
     def masked(self) -> bool:
         return any(settings.subjects is not None for settings, _ in self._parts)
 
+    @property
+    def attended(self) -> AttendedSubjects | None:
+        """What wants to know where the characters' words are attended to."""
+        return next((settings.subjects for settings, _ in self._parts if isinstance(settings.subjects, AttendedSubjects)), None)
+
+    def restart(self, scene: Scene) -> None:
+        """The sampling begins anew, with other panels."""
+        self.scene = scene
+        if self.attended is not None:
+            self.attended.forget()
+
+    def begin(self, sigma: float) -> None:
+        """Called before the net is."""
+        if self.attended is not None:
+            self.attended.begin(self._step(sigma))
+
     def __deepcopy__(self, memo) -> Run:
         return self  # hosts copy the options that carry it
 
     def groups(self, sigma: float, layer: Layer, tokens: int, keys: int, chunks: int, device: torch.device,
-               grid: tuple[int, int] | None = None) -> list[Group] | None:
+               grid: Grid | None = None) -> list[Group] | None:
         """Which tokens the rows of the scene attend to in this layer now; None where attention is plain.
 
         Args:
@@ -89,11 +106,16 @@ class Run:
         known = self._drawn[1]
         key = (tokens, grid, rate, keys, chunks, device)
         if key not in known:
-            marked = self._marked(settings.subjects, grid)
-            drawn = [
-                sample_tokens(tokens, rate, settings.seed, step, panel, mark) for panel, mark in zip(self.scene.panels, marked)
-            ]
-            known[key] = group_rows(self.scene.sources, drawn, keys, chunks, device)
+            share = 1.0 if settings.subjects is None else SUBJECT_SHARE
+
+            def draw(panel: int, subject: Subject | None = None) -> torch.Tensor:
+                return sample_tokens(tokens, rate * share, settings.seed, step, panel, subject)
+
+            if settings.subjects is None or grid is None:
+                views = whole_rows(self.scene.sources, [draw(panel) for panel in self.scene.panels], keys)
+            else:
+                views = subject_views(self.scene, settings.subjects, grid, draw, keys)
+            known[key] = group_views(views, keys, chunks, device)
         return known[key]
 
     def _step(self, sigma: float) -> int:
@@ -101,7 +123,33 @@ class Run:
             self._steps[sigma] = step_of(sigma, self._sample_sigmas)
         return self._steps[sigma]
 
-    def _marked(self, subjects: Subjects | None, grid: tuple[int, int] | None) -> list[torch.Tensor | None]:
-        if subjects is None or grid is None:
-            return [None] * len(self.scene.panels)
-        return [subjects.tokens(panel, grid) for panel in self.scene.panels]
+
+def subject_views(scene: Scene, subjects: Subjects, grid: Grid, draw: Callable[[int, Subject | None], torch.Tensor], keys: int) -> list[View]:
+    """What the rows of a scene see of each other's characters. In a row that shows several of them, each one's tokens go to
+    the region of that one; where nobody knows their regions, all go everywhere.
+
+    Args:
+        draw: of (panel, subject) the sampled positions; without a subject, of the whole panel.
+        keys: of one row.
+    """
+    found = [subjects.find(panel, names, grid) for panel, names in zip(scene.panels, scene.characters)]
+
+    def seen(row: int, names: Sequence[str]) -> torch.Tensor:
+        """The tokens of `names` that the sources of a row show, each once."""
+        drawn = [
+            (other, draw(scene.panels[other], found[other].get(name)))
+            for other in scene.sources[row] for name in names if name in scene.characters[other]
+        ]
+        return laid_out(drawn, keys).unique()
+
+    views = []
+    for row, (panel, names) in enumerate(zip(scene.panels, scene.characters)):
+        if len(names) < 2 or not scene.sources[row] or not subjects.tells_apart(panel, names):
+            views.append(View(row, seen(row, names)))
+            continue
+        regions = {name: found[row][name].inside for name in names}
+        nobody = ~torch.stack(list(regions.values())).any(0)
+        views += [View(row, seen(row, [name]), region) for name, region in regions.items() if region.any()]
+        if nobody.any():
+            views.append(View(row, laid_out([], keys), nobody))
+    return views

@@ -10,10 +10,12 @@ from .cast import Cast
 
 @dataclass(frozen=True)
 class Scene:
-    """Panels that go through the net together. `sources[i]` are the positions whose sampled tokens position i sees."""
+    """Panels that go through the net together. `sources[i]` are the positions whose sampled tokens position i sees,
+    `characters[i]` whom it shows."""
 
     panels: tuple[int, ...]
     sources: tuple[tuple[int, ...], ...]
+    characters: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Tile:
 
 def together(cast: Cast, panels: Sequence[int]) -> Scene:
     """Modes `batch` and `window`: every panel attends to every other one that shows one of its characters."""
-    return Scene(tuple(panels), tuple(map(tuple, cast.together(panels))))
+    return _scene(cast, panels, cast.together(panels))
 
 
 def windows(panels: int, tile_size: int) -> list[range]:
@@ -67,5 +69,9 @@ def _tile(cast: Cast, anchors: dict[str, tuple[int, ...]], held: list[int], grou
     filling = (group or held)[:1] * (size - len(real))
     panels = [*real, *filling]
     place = {panel: at for at, panel in enumerate(real)}
-    sources = tuple(tuple(place[a] for a in cast.needed([panel], anchors) if a != panel) for panel in panels)
-    return Tile(Scene(tuple(panels), sources), tuple(at >= len(real) for at in range(size)))
+    sources = [[place[a] for a in cast.needed([panel], anchors) if a != panel] for panel in panels]
+    return Tile(_scene(cast, panels, sources), tuple(at >= len(real) for at in range(size)))
+
+
+def _scene(cast: Cast, panels: Sequence[int], sources: Sequence[Sequence[int]]) -> Scene:
+    return Scene(tuple(panels), tuple(map(tuple, sources)), tuple(cast.panels[panel] for panel in panels))

@@ -1,4 +1,4 @@
-"""Random token sampling and the gathering of other panels' tokens.
+"""Random token sampling.
 
 Source: StoryDiffusion (arXiv 2405.01434), section 3.1: S_i = RandSample(I_1..I_{i-1}, I_{i+1}..I_B), P_i = [S_i; I_i].
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
 
 import torch
+
+from .subject import Subject
 
 
 def keyed_generator(*key: int) -> torch.Generator:
@@ -19,26 +20,19 @@ def keyed_generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
-def sample_tokens(tokens: int, sampling_rate: float, seed: int, step: int, panel: int, marked: torch.Tensor | None = None) -> torch.Tensor:
-    """Draws round(sampling_rate * tokens) of `tokens` positions without replacement; of the marked ones alone, where
-    `marked` (tokens,) bool is given, as many as the rate is of those.
+def sample_tokens(tokens: int, sampling_rate: float, seed: int, step: int, panel: int, subject: Subject | None = None) -> torch.Tensor:
+    """Draws round(sampling_rate * tokens) of `tokens` positions without replacement.
 
-    One draw for each (step, resolution, panel): layers of the same resolution and both CFG halves share it.
+    One draw for each (step, resolution, panel): layers of the same resolution and both CFG halves share it. Of a
+    `subject` the tokens inside come first, in random order; where there are fewer than that, those outside by their score,
+    or none where it has no score.
 
     Returns: (samples,) int64, ascending.
     """
     order = torch.randperm(tokens, generator=keyed_generator(seed, step, tokens, panel))
-    if marked is not None:
-        order = order[marked[order]]
-    return order[:round(sampling_rate * len(order))].sort().values
-
-
-def gather_index(sources: Sequence[Sequence[int]], drawn: Sequence[torch.Tensor], tokens: int) -> torch.Tensor:
-    """Where the sampled tokens of each panel's sources lie in (panels x tokens) rows laid end to end.
-
-    `sources[i]` lists the panels that panel i attends to, `drawn[j]` the sampled positions of panel j; every panel
-    must have the same number of sampled tokens in total.
-
-    Returns: (panels, sampled) int64.
-    """
-    return torch.stack([torch.cat([drawn[j] + j * tokens for j in js]) for js in sources])
+    if subject is not None:
+        inside = subject.inside[order]
+        outside = order[~inside]
+        outside = outside[:0] if subject.score is None else outside[subject.score[outside].argsort(descending=True, stable=True)]
+        order = torch.cat([order[inside], outside])
+    return order[:round(sampling_rate * tokens)].sort().values

@@ -7,7 +7,7 @@
 - bare: attention alone, on keys and values of Fabula's length that are there already.
 
 The three projections count for all but `bare`. Times are ratios, round by round in one process; memory is the most that
-is held beyond weights and input.
+live tensors hold beyond weights and input; of all 36 layers, the most of any.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="default: float32 on a CPU, float16 on CUDA")
     options = parser.parse_args()
-    in_host(__file__)
+    in_host()
     return run(options)
 
 
@@ -38,8 +38,8 @@ def run(options: argparse.Namespace) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = getattr(torch, options.dtype or ("float16" if device.type == "cuda" else "float32"))
     print(f"{machine()}, {dtype}, {options.repeats} rounds; medians with 95 % intervals over rounds")
-    print("| layer | panels | rate | fabula / plain | fabula / mask | reprojecting / mask | attend + gather / bare | MB fabula | MB mask | MB reprojecting |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| layer | panels | rate | fabula / plain | fabula / mask | reprojecting / mask | attend + gather / bare | MB plain | MB fabula | MB mask | MB reprojecting |")
+    print("|---" * 11 + "|")
     whole: dict[tuple[int, float], dict[str, float]] = {}
     for name, (tokens, channels, heads, layers) in LAYERS.items():
         for panels in options.panels:
@@ -47,22 +47,24 @@ def run(options: argparse.Namespace) -> int:
                 ways = make_ways(panels, tokens, channels, heads, rate, device, dtype)
                 check_alike(ways)
                 seconds = time_in_turns(ways, options.repeats)
-                megabytes = {way: peak_bytes(ways[way]) for way in ("fabula", "mask", "reprojecting")}
+                megabytes = {way: peak_bytes(ways[way]) / 1e6 for way in ("plain", "fabula", "mask", "reprojecting")}
                 total = whole.setdefault((panels, rate), {})
+                for way in ("fabula", "mask", "reprojecting"):
+                    total[f"{way} MB"] = max(total.get(f"{way} MB", 0.0), megabytes[way] - megabytes["plain"])
                 for way, values in seconds.items():
                     total[way] = total.get(way, 0.0) + layers * statistics.median(values)
                 cells = [
                     shown(ratio(seconds[a], seconds[b]))
                     for a, b in (("fabula", "plain"), ("fabula", "mask"), ("reprojecting", "mask"), ("gather and attend", "bare"))
                 ]
-                memory = ["-" if megabytes[way] is None else f"{megabytes[way] / 1e6:.0f}" for way in megabytes]
+                memory = [f"{each:.0f}" for each in megabytes.values()]
                 print("| " + " | ".join([name, str(panels), f"{rate:g}", *cells, *memory]) + " |", flush=True)
     print("\nAll 36 layers of SDXL's up blocks, from the medians above:")
-    print("| panels | rate | fabula / plain | fabula / mask | reprojecting / mask |")
-    print("|---|---|---|---|---|")
+    print("| panels | rate | fabula / plain | fabula / mask | reprojecting / mask | memory beyond plain, fabula / mask | reprojecting / mask |")
+    print("|---" * 7 + "|")
     for (panels, rate), total in whole.items():
-        cells = [f"{total[a] / total[b]:.2f}" for a, b in (("fabula", "plain"), ("fabula", "mask"), ("reprojecting", "mask"))]
-        print("| " + " | ".join([str(panels), f"{rate:g}", *cells]) + " |")
+        pairs = (("fabula", "plain"), ("fabula", "mask"), ("reprojecting", "mask"), ("fabula MB", "mask MB"), ("reprojecting MB", "mask MB"))
+        print("| " + " | ".join([str(panels), f"{rate:g}", *(f"{total[a] / total[b]:.2f}" for a, b in pairs)]) + " |")
     return 0
 
 
@@ -81,7 +83,7 @@ def check_alike(ways: dict) -> None:
 def make_ways(panels: int, tokens: int, channels: int, heads: int, rate: float, device, dtype) -> dict:
     import torch
     from fabula.attention.cast import Cast
-    from fabula.attention.sharing import attend_shared, group_rows
+    from fabula.attention.sharing import attend_shared, group_views, whole_rows
     from fabula.attention.tiles import together
     from fabula.attention.tokens import sample_tokens
 
@@ -90,7 +92,7 @@ def make_ways(panels: int, tokens: int, channels: int, heads: int, rate: float, 
     to_q, to_k, to_v = (torch.randn(channels, channels, device=device, dtype=dtype) / channels**0.5 for _ in range(3))
     sources = together(Cast.nameless(panels), range(panels)).sources
     drawn = [sample_tokens(tokens, rate, 0, 1, panel) for panel in range(panels)]
-    groups = group_rows(sources, drawn, tokens, 1, device)
+    groups = group_views(whole_rows(sources, drawn, tokens), tokens, 1, device)
     index = groups[0].index
     flat = hidden.view(-1, channels)
     seen = torch.zeros(panels, panels * tokens, dtype=torch.bool, device=device).scatter_(1, index, True)

@@ -7,7 +7,12 @@ with `--split tuning`, whose stories are others than the reported ones.
 - character distance: mean Lab distance of the colours of each part (skin, hair, top, bottom, shoes, hat) between each
   two panels; a part that only one of the two shows counts as the mean distance of two colours of the world's palette.
 - place diversity: mean Lab distance of the backgrounds between each two panels.
+- pose diversity: 1 - overlap (intersection over union) of the figures of each two panels, laid over each other at
+  their middles.
 - place, action: how often the panel shows what its prompt names.
+
+Each variant is a set of the node's inputs; all of them draw the same stories with the same noise, beside the unpatched
+model. `subject=masks` gives the node masks of the figure, read from the unpatched pictures.
 """
 
 from __future__ import annotations
@@ -19,11 +24,24 @@ import sys
 import time
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from side_by_side import in_host
 
 PANELS = 6
+WITHOUT = "without"
 PARTS_WORTH = ("skin", "hair", "top", "bottom", "shoes", "hat")
+
+
+class Run(NamedTuple):
+    """What one story drawn once measures."""
+
+    character: float
+    places: float
+    poses: float
+    place: float
+    action: float
+    seconds: float
 
 
 def make_story(split: str, number: int):
@@ -67,6 +85,18 @@ def place_diversity(readings) -> float:
     return statistics.mean(float((a.background - b.background).norm(dim=-1).nanmean()) for a, b in pairs)
 
 
+def pose_diversity(readings) -> float:
+    import torch
+
+    def centred(figure):
+        middle = figure.nonzero().float().mean(0).int().tolist()
+        return torch.roll(figure, [figure.shape[0] // 2 - middle[0], figure.shape[1] // 2 - middle[1]], (0, 1))
+
+    figures = [centred(r.figure) for r in readings if r.figure.any()]
+    pairs = [1 - float((a & b).sum() / (a | b).sum()) for a, b in itertools.combinations(figures, 2)]
+    return statistics.mean(pairs) if pairs else 0.0
+
+
 def bootstrap(groups: list[list[tuple[float, ...]]], statistic, draws: int = 2000) -> tuple[float, float]:
     """95 % interval of `statistic` over resampled stories; `groups` holds each story's runs."""
     rng = Random(0)
@@ -100,25 +130,13 @@ def main() -> int:
     parser.add_argument("--cfg", type=float, default=4.0)
     parser.add_argument("--sampler", default="euler")
     parser.add_argument("--scheduler", default="normal")
-    parser.add_argument("--sampling-rate", type=float, default=0.5)
-    parser.add_argument("--mode", default="batch")
-    parser.add_argument("--id-length", type=int, default=2)
-    parser.add_argument("--tile-size", type=int, default=4)
-    parser.add_argument("--schedule", default="always")
-    parser.add_argument("--start-percent", type=float, default=0.0)
-    parser.add_argument("--end-percent", type=float, default=1.0)
+    parser.add_argument(
+        "--variants", nargs="+", default=["subject=off", "subject=masks", "subject=auto"], metavar="INPUT=VALUE,...",
+        help="inputs of the node that differ from its defaults, once a variant: mode=batch,sampling_rate=0.3",
+    )
     parser.add_argument("--sheets", type=Path, help="folder for a sheet of pictures of each story's first seed")
     options = parser.parse_args()
-
-    import environment
-
-    environment.run_inside(__file__)
-    import host
-
-    host.prepare_in_process(host.find_host())
-    import pack
-
-    pack.load_pack()
+    in_host()
     return run(options)
 
 
@@ -137,41 +155,64 @@ def run(options: argparse.Namespace) -> int:
         return read(reader, to_pixels(pictures).permute(0, 3, 1, 2))
 
     model, clip, vae = models.load_model(), models.load_clip(), models.load_vae()
-    print_accuracy(reader, vae)
+    if options.split == "report":
+        print_accuracy(reader, vae)
     same, different = drawn_scale(missing, read_pictures)
     print(f"scale, on drawings: same character {same:.1f}, another in each panel {different:.1f}", flush=True)
 
-    patched = apply(model, Options(
-        mode=options.mode, sampling_rate=options.sampling_rate, id_length=options.id_length, tile_size=options.tile_size,
-        schedule=options.schedule, start_percent=options.start_percent, end_percent=options.end_percent,
-    ))
-    results: list[list[dict[str, tuple[float, ...]]]] = []
+    variants = [read_variant(text) for text in options.variants]
+    results: list[list[dict[str, Run]]] = []
     started = time.monotonic()
     for number in range(options.stories):
         story, places, actions = make_story(options.split, number)
         runs = []
         for seed in range(options.seeds):
             noise_seed = Random(f"noise {options.split} {number} {seed}").getrandbits(32)
-            run_values: dict[str, tuple[float, ...]] = {}
+
+            def tell(net):
+                before = time.perf_counter()
+                latents = sample(net, positive, negative, empty_latents(range(PANELS), 256, 256), noise_seed,
+                                 options.steps, options.cfg, options.sampler, options.scheduler)
+                seconds = time.perf_counter() - before
+                pictures = to_images(vae.decode(latents))
+                return pictures, read_pictures(pictures), seconds
+
+            def judge(name, pictures, readings, seconds):
+                if options.sheets and seed == 0:
+                    save_strip(pictures, options.sheets / f"{options.split}_{number:02d}_{name}.png")
+                return Run(
+                    character_distance(readings, missing), place_diversity(readings), pose_diversity(readings),
+                    statistics.mean(r.labels["place"] == p for r, p in zip(readings, places)),
+                    statistics.mean(r.labels["action"] == a for r, a in zip(readings, actions)), seconds,
+                )
+
             with torch.inference_mode():
                 positive, negative = encode_story(clip, story, 256, 256)
-                for name, net in (("without", model), ("with", patched)):
-                    latents = sample(net, positive, negative, empty_latents(range(PANELS), 256, 256), noise_seed,
-                                     options.steps, options.cfg, options.sampler, options.scheduler)
-                    pictures = to_images(vae.decode(latents))
-                    readings = read_pictures(pictures)
-                    run_values[name] = (
-                        character_distance(readings, missing), place_diversity(readings),
-                        statistics.mean(r.labels["place"] == p for r, p in zip(readings, places)),
-                        statistics.mean(r.labels["action"] == a for r, a in zip(readings, actions)),
-                    )
-                    if options.sheets and seed == 0:
-                        save_strip(pictures, options.sheets / f"{options.split}_{number:02d}_{name}.png")
-            runs.append(run_values)
+                plain = tell(model)
+                told = {WITHOUT: judge("without", *plain)}
+                figures = torch.stack([r.figure for r in plain[1]]).float()
+                for text, variant in zip(options.variants, variants):
+                    masks = {"subject": "off", "subject_masks": figures} if variant.get("subject") == "masks" else {}
+                    told[text] = judge(text, *tell(apply(model, Options(**{**variant, **masks}))))
+            runs.append(told)
         results.append(runs)
         print(f"story {number + 1}/{options.stories}, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     print_table(results, options)
     return 0
+
+
+def read_variant(text: str) -> dict:
+    """`mode=batch,sampling_rate=0.3` as inputs of the node."""
+    inputs = dict(each.split("=") for each in text.split(",") if each != "defaults")
+    return {name: next((kind(value) for kind in (int, float) if _is(kind, value)), value) for name, value in inputs.items()}
+
+
+def _is(kind: type, value: str) -> bool:
+    try:
+        kind(value)
+    except ValueError:
+        return False
+    return True
 
 
 def print_accuracy(reader, vae) -> None:
@@ -202,32 +243,34 @@ def save_strip(pictures, path: Path) -> None:
 
 def print_table(results, options: argparse.Namespace) -> None:
     print(f"{options.stories} stories x {options.seeds} seeds ({options.split}), {options.steps} steps {options.sampler}/"
-          f"{options.scheduler}, cfg {options.cfg}, mode {options.mode}, rate {options.sampling_rate}, schedule {options.schedule}"
-          f" from {options.start_percent:g} to {options.end_percent:g}, id_length {options.id_length}, tile_size {options.tile_size}.")
-    print("Medians of distances, means of shares; in brackets the 95 % interval over stories.")
-    print(row(["", "without", "with", "change"]))
-    for column, name in enumerate(("character distance", "place diversity")):
-        print(row([name, *compare(results, column, statistics.median, 1, lambda a, b: b / max(a, 1e-9))]), "x")
-    for column, name in enumerate(("place right, %", "action right, %"), start=2):
-        print(row([name, *compare(results, column, statistics.mean, 100, lambda a, b: b - a)]), "points")
+          f"{options.scheduler}, cfg {options.cfg}. Medians of distances, means of shares; in brackets the 95 % interval over stories.")
+    print("| variant | character distance | / without | place diversity | / without | pose diversity | / without | place right, % | "
+          "action right, % | time / without |")
+    print("|---" * 10 + "|")
+    for name in (WITHOUT, *options.variants):
+        cells = [name]
+        for field in ("character", "places", "poses"):
+            cells += [value(results, field, name, statistics.median, 1 if field != "poses" else 100), change(results, field, name)]
+        cells += [value(results, field, name, statistics.mean, 100) for field in ("place", "action")]
+        print(f"| {' | '.join(cells)} | {change(results, 'seconds', name)} |")
 
 
-def row(cells: list[str]) -> str:
-    return f"{cells[0]:20}" + "".join(f"{cell:>26}" for cell in cells[1:])
+def value(results, field: str, name: str, centre, factor: float) -> str:
+    groups = [[getattr(told[name], field) * factor for told in runs] for runs in results]
+    return f"{centre(v for group in groups for v in group):.1f}"
 
 
-def compare(results, column: int, centre, factor: float, change) -> list[str]:
-    """Without, with, and `change(without, with)`, each with its interval."""
-    groups = [[(factor * r["without"][column], factor * r["with"][column]) for r in runs] for runs in results]
+def change(results, field: str, name: str) -> str:
+    """The median with the patch as a share of the one without, with its interval."""
+    if name == WITHOUT:
+        return ""
+    groups = [[(getattr(told[WITHOUT], field), getattr(told[name], field)) for told in runs] for runs in results]
 
-    def both(pairs):
-        return centre(a for a, _ in pairs), centre(b for _, b in pairs)
+    def ratio(pairs):
+        return statistics.median(b for _, b in pairs) / max(statistics.median(a for a, _ in pairs), 1e-9)
 
-    cells = []
-    for statistic in (lambda p: both(p)[0], lambda p: both(p)[1], lambda p: change(*both(p))):
-        low, high = bootstrap(groups, statistic)
-        cells.append(f"{statistic([pair for group in groups for pair in group]):.2f} [{low:.2f}, {high:.2f}]")
-    return cells
+    low, high = bootstrap(groups, ratio)
+    return f"{ratio([pair for group in groups for pair in group]):.2f} [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0.5)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    in_host(__file__)
+    in_host()
     print(machine())
     return {"demo": run_demo, "sdxl": run_sdxl}[options.part](options)
 
@@ -60,7 +60,7 @@ def run_demo(options: argparse.Namespace) -> int:
         rows = len(tiles[count]) * len(tiles[count][0].scene.panels)
         a_tile = [s / len(tiles[count]) for s in seconds[count]]
         base = [s / len(tiles[first]) for s in seconds[first]]
-        peak = ("-", "-") if not peaks[first] else (f"{peaks[count] / 1e6:.0f}", f"{peaks[count] / peaks[first]:.2f}")
+        peak = f"{peaks[count] / 1e6:.1f}", f"{peaks[count] / peaks[first]:.2f}"
         print(f"| {count} | {len(tiles[count])} | {len(tiles[count][0].scene.panels)} | {1 - count / rows:.0%} | {shown(ratio(a_tile, base))} | {' | '.join(peak)} |")
 
     idle = apply(model, Options(mode="batch", schedule="always", start_percent=0.5, end_percent=0.51))

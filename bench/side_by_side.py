@@ -6,20 +6,20 @@ import os
 import statistics
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 
-def in_host(script: str) -> None:
-    """Goes on in the project's environment with a real ComfyUI imported and the pack as `fabula`."""
+def in_host() -> None:
+    """Goes on in the project's environment (a plain python3 has no torch: the bench starts over there), with a real
+    ComfyUI imported and the pack as `fabula`."""
     import environment
 
-    environment.run_inside(script)
+    environment.run_inside(sys.argv[0])
     import host
 
     host.prepare_in_process(host.find_host())
@@ -29,29 +29,35 @@ def in_host(script: str) -> None:
 
 
 def machine() -> str:
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def wait() -> None:
+    import torch
+
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
-@torch.inference_mode()
 def time_in_turns(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each way, `repeats` times, after one round that does not count; the ways take turns, so that what else
     the machine does meets all of them alike."""
+    import torch
+
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for repeat in range(-1, repeats):
-        for name, way in ways.items():
-            wait()
-            started = time.perf_counter()
-            way()
-            wait()
-            if repeat >= 0:
-                seconds[name].append(time.perf_counter() - started)
+    with torch.inference_mode():
+        for repeat in range(-1, repeats):
+            for name, way in ways.items():
+                wait()
+                started = time.perf_counter()
+                way()
+                wait()
+                if repeat >= 0:
+                    seconds[name].append(time.perf_counter() - started)
     return seconds
 
 
@@ -67,32 +73,50 @@ def shown(value: tuple[float, float, float]) -> str:
     return "{:.2f} [{:.2f}, {:.2f}]".format(*value)
 
 
-@torch.inference_mode()
-def peak_bytes(way: Callable[[], object]) -> int | None:
-    """Most memory that `way` holds at once beyond what stood before: of the GPU, or, on Linux, of this process."""
+def peak_bytes(way: Callable[[], object]) -> int:
+    """Most memory that the tensors which `way` makes take up at once: on a GPU as its allocator counts it, on a CPU summed
+    over live storages, without what an allocator keeps for later and what a kernel uses inside."""
+    import torch
+
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        way()
+        with torch.inference_mode():
+            way()
         return torch.cuda.max_memory_allocated() - before
-    if not os.path.exists("/proc/self/clear_refs"):
-        return None
-    reader, writer = os.pipe()
-    child = os.fork()  # in a child of one thread of its own: what it frees is gone with it
-    if child == 0:
-        torch.set_num_threads(1)
-        Path("/proc/self/clear_refs").write_text("5")
-        before = _status("VmRSS")
+    with torch.inference_mode(), _live_tensors()() as live:
         way()
-        os.write(writer, str(_status("VmHWM") - before).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as answer:
-        told = answer.read()
-    os.waitpid(child, 0)
-    return int(told) if told else None
+    return live.peak
 
 
-def _status(name: str) -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) * 1024
+def _live_tensors() -> type:
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    class LiveTensors(TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.now = self.peak = 0
+            self._known: dict[int, weakref.ref] = {}
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            before = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}
+            out = function(*args, **(kwargs or {}))
+            for leaf in tree_leaves(out):
+                if isinstance(leaf, torch.Tensor) and leaf.untyped_storage()._cdata not in before:
+                    self._note(leaf.untyped_storage())
+            return out
+
+        def _note(self, storage) -> None:
+            key, size = storage._cdata, storage.nbytes()
+            if key not in self._known:
+                self._known[key] = weakref.ref(storage, lambda _: self._drop(key, size))
+                self.now += size
+                self.peak = max(self.peak, self.now)
+
+        def _drop(self, key: int, size: int) -> None:
+            del self._known[key]
+            self.now -= size
+
+    return LiveTensors

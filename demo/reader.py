@@ -59,11 +59,12 @@ def load_reader() -> Reader:
 @dataclass(frozen=True)
 class Reading:
     """What one picture shows. `colours`: part name to mean Lab colour (3,), for the parts that were found.
-    `background`: (16, 16, 3) Lab, NaN where the figure covers it."""
+    `background`: (16, 16, 3) Lab, NaN where the figure covers it. `figure`: (64, 64) bool, the figure's cells."""
 
     labels: dict[str, str]
     colours: dict[str, torch.Tensor]
     background: torch.Tensor
+    figure: torch.Tensor
 
 
 SMALLEST_PART = 10  # cells of the 64 x 64 map; fewer are not trusted
@@ -85,7 +86,7 @@ def read(reader: Reader, pixels: torch.Tensor) -> list[Reading]:
                 colours[name] = lab[i][:, cells].median(dim=1).values
         figure = F.max_pool2d((found[i] > 0).float()[None, None], 5, 1, 2)[0, 0].bool()
         background = lab[i].masked_fill(figure, torch.nan).view(3, 16, 4, 16, 4).nanmean((2, 4)).permute(1, 2, 0)
-        readings.append(Reading({k: LABELS[k][int(v[i].argmax())] for k, v in labels.items()}, colours, background))
+        readings.append(Reading({k: LABELS[k][int(v[i].argmax())] for k, v in labels.items()}, colours, background, found[i] > 0))
     return readings
 
 

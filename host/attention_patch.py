@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 
 import torch
 from comfy.ldm.modules import attention as host_attention
@@ -43,15 +44,26 @@ def coarse_blocks(layers: list[tuple[Layer, int]]) -> frozenset[int]:
 def install(transformer_options: dict, run: Run, layers: list[tuple[Layer, int]], size: tuple[int, int]) -> None:
     """Puts `run` into the options of one sampling of latents of `size`, height and width. What another pack has set for a
     layer is called by ours, not lost."""
-    replaced = transformer_options.get("patches_replace", {})
-    attn1 = dict(replaced.get("attn1", {}))
     sharing = _Sharing(run, size)
     wrappers = transformer_options.setdefault("wrappers", {}).setdefault(WrappersMP.CALC_COND_BATCH, {})
-    wrappers[KEY] = [*wrappers.get(KEY, []), sharing.note_sigma]
-    for (block, index), _ in layers:
+    wrappers[KEY] = [*wrappers.get(KEY, []), sharing.calc_cond_batch]
+    replace_layers(transformer_options, "attn1", [layer for layer, _ in layers], sharing.layer)
+
+
+def replace_layers(transformer_options: dict, kind: str, layers: Iterable[Layer], make: Callable[[Layer, Callable | None], Callable]) -> None:
+    """Replaces the attention `kind` ("attn1" or "attn2") of some layers by what `make` gives for a layer and for what
+    another pack has set there, for the layer or for its whole block."""
+    replaced = transformer_options.get("patches_replace", {})
+    ours = dict(replaced.get(kind, {}))
+    for block, index in layers:
         key = ("output", block, index)
-        attn1[key] = sharing.layer((block, index), attn1.get(key, attn1.get(("output", block))))
-    transformer_options["patches_replace"] = {**replaced, "attn1": attn1}
+        # Compilers stop before it and go on after it: what it does depends on the step.
+        ours[key] = torch.compiler.disable(make((block, index), ours.get(key, ours.get(("output", block)))))
+    transformer_options["patches_replace"] = {**replaced, kind: ours}
+
+
+class _OtherLength(Exception):
+    """Another patch gives something else than one token for each query."""
 
 
 class _Sharing:
@@ -59,14 +71,30 @@ class _Sharing:
 
     def __init__(self, run: Run, size: tuple[int, int]):
         self._run, self._size, self._sigma, self._warned = run, size, (None, 0.0), set()
+        self._whole_blocks: dict[tuple, Callable] | None = None
 
     def __deepcopy__(self, memo) -> _Sharing:
         return self  # hosts copy the options that carry it
 
-    def note_sigma(self, executor, model, conds, x_in, timestep, model_options):
-        """A CALC_COND_BATCH wrapper: reads the sigma while the device has little to do, not in the middle of the net."""
-        self._current(timestep)
-        return executor(model, conds, x_in, timestep, model_options)
+    def calc_cond_batch(self, executor, model, conds, x_in, timestep, model_options):
+        """The host's wrapper of that name: reads the sigma while the device has little to do, not in the middle of the net."""
+        self._run.begin(self._current(timestep))
+        return executor(model, conds, x_in, timestep, self._without_blocks_of_this_call(model_options))
+
+    def _without_blocks_of_this_call(self, model_options: dict) -> dict:
+        """The options without our layers in blocks that this call alone replaces as a whole, as perturbed-attention guidance
+        does: the host asks for a layer's own replacement first, so ours would stand before it."""
+        attn1 = model_options["transformer_options"].get("patches_replace", {}).get("attn1", {})
+        whole = {key: attention for key, attention in attn1.items() if len(key) == 2}
+        if self._whole_blocks is None:
+            self._whole_blocks = whole
+        changed = {key for key, attention in whole.items() if self._whole_blocks.get(key) is not attention}
+        if not changed:
+            return model_options
+        kept = {key: attention for key, attention in attn1.items() if key[:2] not in changed or len(key) == 2}
+        options = model_options["transformer_options"]
+        options = {**options, "patches_replace": {**options["patches_replace"], "attn1": kept}}
+        return {**model_options, "transformer_options": options}
 
     def layer(self, layer: Layer, previous):
         """The host's attn1 replacement for one layer: (q, k, v, extra_options) to the layer's output before to_out."""
@@ -74,7 +102,10 @@ class _Sharing:
         def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict) -> torch.Tensor:
             def attend(q, k, v):
                 if previous is not None:
-                    return previous(q, k, v, extra_options)
+                    out = previous(q, k, v, extra_options)
+                    if out.shape[1] != q.shape[1]:
+                        raise _OtherLength
+                    return out
                 return host_attention.optimized_attention(
                     q, k, v, extra_options["n_heads"], attn_precision=extra_options["attn_precision"],
                     transformer_options=extra_options,
@@ -97,7 +128,11 @@ class _Sharing:
                     "as HyperTile does. No tokens are shared in those layers."
                 )
                 return attend(q, k, v)
-            return attend_shared(q, k, v, groups, chunks, attend)
+            try:
+                return attend_shared(q, k, v, groups, chunks, attend)
+            except _OtherLength:
+                self._warn("another patch of the model gives no token for each query in some attention layers. No tokens are shared there.")
+                return previous(q, k, v, extra_options)
 
         return attention
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from .folders import CHARACTERS
 from .held_characters import Encoded, HeldCharacter
 from .panel_rows import every
-from .story_rows import KEY
+from .story_rows import KEY, StoryRows
 
 FORMAT, VERSION = "fabula_character", "1"
 LARGEST_ID_LENGTH = 16  # pictures in a file: what a node can ask for
@@ -34,10 +34,16 @@ def from_run(node: str, samples: dict, positive: list, negative: list, name: str
         raise ValueError(f"{node}: input 'samples' is of shape {tuple(latents.shape)}: a video, not pictures.")
     rows, name = _rows_of(node, positive, len(latents), name.strip())
     rows = rows[:LARGEST_ID_LENGTH]
+    story = _story_of(positive)
+    words = tuple(story.words[row].get(name, ()) if story else () for row in rows)
     held = HeldCharacter(
-        name, latents[rows], _encoded(node, "positive", positive, rows), _encoded(node, "negative", negative, rows),
+        name, latents[rows], _encoded(node, "positive", positive, rows), _encoded(node, "negative", negative, rows), words,
     )
     return held, rows
+
+
+def _story_of(positive: list) -> StoryRows | None:
+    return next((options[KEY] for _, options in positive if KEY in options), None)
 
 
 def from_pictures(node: str, latents: torch.Tensor, positive: list, negative: list, name: str) -> HeldCharacter:
@@ -52,7 +58,7 @@ def from_pictures(node: str, latents: torch.Tensor, positive: list, negative: li
 
 def _rows_of(node: str, positive: list, latents: int, name: str) -> tuple[list[int], str]:
     name = name.strip("[]")
-    story = next((options[KEY] for _, options in positive if KEY in options), None)
+    story = _story_of(positive)
     if story is None:
         if not name:
             raise ValueError(f"{node}: input 'character' is empty. Write the name that a story's tag will have.")
@@ -97,6 +103,10 @@ def save(character: HeldCharacter, filename_prefix: str, thumbnail: Image.Image 
     if prompt:
         metadata["prompt"] = json.dumps(prompt)
     tensors = {"latents": character.latents}
+    if any(character.words):
+        tensors["words"] = torch.zeros(character.positive.cross_attn.shape[:2], dtype=torch.bool)
+        for picture, places in zip(tensors["words"], character.words):
+            picture[list(places)] = True
     for kind, encoded in (("positive", character.positive), ("negative", character.negative)):
         tensors[f"{kind}.cross_attn"] = encoded.cross_attn
         if encoded.pooled is not None:
@@ -138,4 +148,5 @@ def load(node: str, name: str) -> HeldCharacter:
     if metadata.get("version") != VERSION:
         raise ValueError(f"{node}: input 'character_name': {name} is of version {metadata.get('version')}, this Fabula reads {VERSION}. Update Fabula.")
     both = (Encoded(tensors[f"{kind}.cross_attn"], tensors.get(f"{kind}.pooled")) for kind in ("positive", "negative"))
-    return HeldCharacter(metadata.get("character", ""), tensors["latents"], *both)
+    words = tuple(tuple(picture.nonzero()[:, 0].tolist()) for picture in tensors.get("words", ()))
+    return HeldCharacter(metadata.get("character", ""), tensors["latents"], *both, words)

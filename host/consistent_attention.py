@@ -12,7 +12,7 @@ from comfy.sampler_helpers import prepare_mask
 
 from ..attention.cast import Cast
 from ..attention.state import Run, Settings
-from ..attention.subject import Subjects
+from ..attention.subject import AttendedSubjects, MaskedSubjects, Subjects
 from ..attention.tiles import plan, together
 from . import attention_patch
 from .held_characters import Batch, HeldCharacter, join
@@ -20,10 +20,12 @@ from .panel_noise import reseed
 from .panel_tiles import place, sample_tiles
 from .panel_windows import WindowedDenoiser
 from .story_rows import StoryRows, rows_of
+from .word_attention import described, watch, words_of
 
 KEY = "fabula_consistent_attention"
 NODE = "Fabula_ConsistentAttention"
 MODES = ("anchors", "window", "batch")
+SUBJECTS = ("auto", "off")
 # A zero-terminal-SNR schedule starts at a sigma of thousands; some schedulers leave its first step out.
 _FROM_NOISE = 14.0
 
@@ -38,19 +40,20 @@ class Options:
     sampling_rate: float = 0.5
     coarse_rate: float | None = None
     fine_rate: float | None = None
-    id_length: int = 2
+    id_length: int = 3
     tile_size: int = 4
-    schedule: str = "storydiffusion"
+    schedule: str = "always"
     start_percent: float = 0.0
     end_percent: float = 1.0
     seed: int = 0
     character: HeldCharacter | None = None
     subject_masks: torch.Tensor | None = None
+    subject: str = "auto"
 
     def __deepcopy__(self, memo) -> Options:
         return self  # cloning a model copies its options, on older hosts with all tensors in them
 
-    def settings(self, model_sampling, story: StoryRows) -> Settings:
+    def settings(self, model_sampling, story: StoryRows, attended: AttendedSubjects) -> Settings:
         """In sigmas of the model's own schedule, asked only now: nodes after ours may have replaced it."""
         return Settings(
             coarse_rate=self.sampling_rate if self.coarse_rate is None else self.coarse_rate,
@@ -58,20 +61,25 @@ class Options:
             schedule=self.schedule, seed=self.seed,
             start_sigma=float(model_sampling.percent_to_sigma(self.start_percent)),
             end_sigma=float(model_sampling.percent_to_sigma(self.end_percent)),
-            subjects=self._subjects(story),
+            subjects=self._subjects(story, attended),
         )
 
-    def _subjects(self, story: StoryRows) -> Subjects | None:
-        masks, rows = self.subject_masks, len(story.panels)
-        if masks is None:
-            return None
-        masks = masks.reshape(-1, *masks.shape[-2:]).cpu()
-        if len(masks) not in (1, rows):
-            raise ValueError(
-                f"{NODE}: input 'subject_masks' has {len(masks)} masks, but the story has {rows} panels. Give it one mask a panel, or "
-                "one for all of them."
-            )
-        return Subjects({panel: masks[row % len(masks)] for row, panel in enumerate(story.panels)})
+    def _subjects(self, story: StoryRows, attended: AttendedSubjects) -> Subjects | None:
+        """Masks of the user's go first. Where no words are known, the conditioning is not of Fabula_EncodeStory."""
+        if self.subject_masks is None:
+            return attended if self.subject == "auto" and any(story.words) else None
+        masks = self.subject_masks.reshape(-1, *self.subject_masks.shape[-2:]).cpu()
+        # A panel of nobody has a mask, too: else as many masks might mean two things.
+        each = [(panel, name) for panel in story.panels for name in story.cast.panels[panel] or (None,)]
+        if len(masks) in (1, len(story.panels)):
+            return MaskedSubjects({(panel, None): masks[row % len(masks)] for row, panel in enumerate(story.panels)})
+        if len(masks) == len(each):
+            return MaskedSubjects(dict(zip(each, masks)))
+        raise ValueError(
+            f"{NODE}: input 'subject_masks' has {len(masks)} masks, but the story has {len(story.panels)} panels. Give it one mask a panel "
+            f"({len(story.panels)}), one for each character of each panel, in the panels' order ({len(each)}; one for a panel of nobody), or "
+            "one for all."
+        )
 
 
 def apply(model: ModelPatcher, options: Options) -> ModelPatcher:
@@ -116,8 +124,11 @@ def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sam
     layers = attention_patch.walk(guider.model_patcher.get_model_object("diffusion_model"))
     sampling = guider.model_patcher.get_model_object("model_sampling")
     from_noise = float(sigmas[0]) >= 0.9 * min(float(sampling.sigma_max), _FROM_NOISE)
-    run = Run([each.settings(sampling, story) for each in chain], sigmas.cpu(), from_noise, attention_patch.coarse_blocks(layers))
-    attention_patch.install(transformer_options, run, layers, tuple(noise.shape[-2:]))
+    attended = AttendedSubjects()  # one for all nodes of a chain
+    settings = [each.settings(sampling, story, attended) for each in chain]
+    run = Run(settings, sigmas.cpu(), from_noise, attention_patch.coarse_blocks(layers))
+    size = tuple(noise.shape[-2:])
+    attention_patch.install(transformer_options, run, layers, size)
     first = chain[0]
     device = guider.model_patcher.load_device
     if denoise_mask is not None:
@@ -126,6 +137,9 @@ def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sam
     held = {id(each.character): each.character.first(first.id_length) for each in chain if each.character is not None}
     batch = join(batch, list(held.values()), seed or 0, device, NODE)
     guider.conds, story = batch.conds, batch.story
+    if run.attended is not None:
+        uuids = described(entry for entries in guider.conds.values() for entry in entries)
+        watch(transformer_options, run, layers, size, words_of(story), uuids)
     rest = (disable_pbar, seed)
     if first.mode == "anchors":
         row_of = {panel: row for row, panel in enumerate(story.panels)}

@@ -10,6 +10,7 @@ from comfy.sd import CLIP
 from ..story.script import Story
 from ..story.styles import apply_style
 from . import story_rows
+from .prompt_words import find_words
 
 NODE = "Fabula_EncodeStory"
 Conditioning = list
@@ -31,13 +32,13 @@ def encode_story(clip: CLIP | None, story: Story, width: int, height: int,
     texts = [apply_style(story.style, panel.prompt, story.negative) for panel in story.panels]
     positives = [clip.tokenize(positive) for positive, _ in texts]
     negatives = [clip.tokenize(negative) for _, negative in texts]
+    words = [find_words(clip, panel, tokens) for panel, tokens in zip(story.panels, positives)]
     _pad_chunks(clip, [*positives, *negatives])  # over the whole story: a panel asked for alone is encoded just the same
-    positives, negatives = ([prompts[panel] for panel in panels] for prompts in (positives, negatives))
-    extra = {
-        "width": width, "height": height, "crop_w": 0, "crop_h": 0, "target_width": width, "target_height": height,
-        story_rows.KEY: story_rows.describe(story, panels),
-    }
-    return _encode_rows(clip, positives, extra), _encode_rows(clip, negatives, extra)
+    positives, negatives, words = ([rows[panel] for panel in panels] for rows in (positives, negatives, words))
+    size = {"width": width, "height": height, "crop_w": 0, "crop_h": 0, "target_width": width, "target_height": height}
+    described = {**size, story_rows.KEY: story_rows.describe(story, panels, words)}
+    undescribed = {**size, story_rows.KEY: story_rows.describe(story, panels)}
+    return _encode_rows(clip, positives, described), _encode_rows(clip, negatives, undescribed)
 
 
 def _pad_chunks(clip: CLIP, prompts: list[dict]) -> None:

@@ -32,15 +32,20 @@ class Encoded:
 @dataclass(frozen=True)
 class HeldCharacter:
     """A FABULA_CHARACTER: its name, clean latents (pictures, channels, height, width) as the host's LATENT has them,
-    and the conditioning that they were drawn with."""
+    and the conditioning that they were drawn with. words: for each picture, the places of the words that describe the
+    character among the tokens of its prompt; empty where nobody knows."""
 
     name: str
     latents: torch.Tensor
     positive: Encoded
     negative: Encoded
+    words: tuple[tuple[int, ...], ...] = ()
 
     def first(self, count: int) -> HeldCharacter:
-        return replace(self, latents=self.latents[:count], positive=self.positive.first(count), negative=self.negative.first(count))
+        return replace(
+            self, latents=self.latents[:count], positive=self.positive.first(count), negative=self.negative.first(count),
+            words=self.words[:count],
+        )
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,10 @@ def _join_one(batch: Batch, character: HeldCharacter, generator: torch.Generator
         mask = torch.ones(rows, 1, *batch.noise.shape[2:], device=device)
     return replace(
         batch,
-        story=StoryRows(cast, (*batch.story.panels, *range(len(cast.panels) - count, len(cast.panels))), (*batch.story.seeds, *[None] * count)),
+        story=StoryRows(
+            cast, (*batch.story.panels, *range(len(cast.panels) - count, len(cast.panels))), (*batch.story.seeds, *[None] * count),
+            (*batch.story.words, *[{character.name: places} if places else {} for places in character.words or [()] * count]),
+        ),
         conds={
             kind: [_extend(entry, character.positive if kind == "positive" else character.negative, rows) for entry in entries]
             for kind, entries in batch.conds.items()

@@ -57,7 +57,7 @@ def sample_tiles(executor, run: Run, placed: Sequence[Placed], panels: int, keys
     progress = _Progress(callback, len(placed), panels)
     result = None
     for number, each in enumerate(placed):
-        run.scene = each.tile.scene
+        run.restart(each.tile.scene)
         rows = list(each.rows)
         guider.conds = _pick_kinds(whole, rows)
         name_rows(guider.model_options["transformer_options"], rows, panels)

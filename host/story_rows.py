@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..attention.cast import EVERYBODY, Cast
@@ -14,18 +14,20 @@ KEY = "fabula"
 @dataclass(frozen=True)
 class StoryRows:
     """cast: the whole story's. panels: for each row of the batch, which panel of the story it is, from 0. seeds: of each
-    row, where the script gives it one."""
+    row, where the script gives it one. words: of each row, character to the places of the words that describe it among the
+    tokens of the row's prompt; empty where the row is not of the story's own prompts (the negative one)."""
 
     cast: Cast
     panels: tuple[int, ...]
     seeds: tuple[int | None, ...]
+    words: tuple[Mapping[str, tuple[int, ...]], ...]
 
 
-def describe(story: Story, panels: Iterable[int]) -> StoryRows:
+def describe(story: Story, panels: Iterable[int], words: Sequence[Mapping[str, tuple[int, ...]]] | None = None) -> StoryRows:
     """The rows of a batch that holds `panels` (from 0) of `story`."""
     panels = tuple(panels)
     cast = Cast(tuple(_names(story, panel) for panel in story.panels))
-    return StoryRows(cast, panels, tuple(story.panels[panel].seed for panel in panels))
+    return StoryRows(cast, panels, tuple(story.panels[panel].seed for panel in panels), tuple(words or [{}] * len(panels)))
 
 
 def _names(story: Story, panel: Panel) -> tuple[str, ...]:
@@ -40,7 +42,7 @@ def rows_of(conds: dict[str, list[dict]], latents: int, node: str) -> StoryRows:
     """
     found = next((entry[KEY] for entries in conds.values() for entry in entries or () if KEY in entry), None)
     if found is None:
-        return StoryRows(Cast.nameless(latents), tuple(range(latents)), (None,) * latents)
+        return StoryRows(Cast.nameless(latents), tuple(range(latents)), (None,) * latents, ({},) * latents)
     if len(found.panels) != latents:
         raise ValueError(
             f"{node}: the story has {len(found.panels)} panels, but the sampler's input 'latent_image' has {latents} "

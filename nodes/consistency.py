@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..attention.schedule import SCHEDULES
-from ..host.consistent_attention import MODES, Options, apply
+from ..host.consistent_attention import MODES, SUBJECTS, Options, apply
 from .types import CharacterType
 
 
@@ -25,7 +25,7 @@ class ConsistentAttention(io.ComfyNode):
                     tooltip="Share of another panel's tokens that a panel sees. More is more alike and slower; 0.5 is the paper's.",
                 ),
                 io.Int.Input(
-                    "id_length", default=2, min=1, max=16,
+                    "id_length", default=3, min=1, max=16,
                     tooltip="Mode anchors: the first so many panels that show a character alone are its anchors, which its "
                     "other panels see.",
                 ),
@@ -39,7 +39,7 @@ class ConsistentAttention(io.ComfyNode):
                     tooltip="Panels denoised at once. anchors: beside the anchors. window: the width of the window. batch does not use it.",
                 ),
                 io.Combo.Input(
-                    "schedule", options=list(SCHEDULES), default="storydiffusion",
+                    "schedule", options=list(SCHEDULES), default="always",
                     tooltip="storydiffusion: off in the first step, then each layer on with probability 0.7, from step 20 "
                     "on 0.9, as the official code does. always: every layer in every step.",
                 ),
@@ -61,8 +61,13 @@ class ConsistentAttention(io.ComfyNode):
                 ),
                 io.Mask.Input(
                     "subject_masks", optional=True,
-                    tooltip="Where the character is, one mask a panel or one for all: only these tokens are shared, so that places do not "
-                    "mix.",
+                    tooltip="Where the character is: one mask a panel, one for each character of each panel, or one for all. Only these "
+                    "tokens are shared, so that places do not mix. Goes before 'subject'.",
+                ),
+                io.Combo.Input(
+                    "subject", options=list(SUBJECTS), optional=True, default=SUBJECTS[0],
+                    tooltip="auto: shares the character and not the place, found by where the picture attends to the words that describe it. "
+                    "off: shares all of a panel, as the paper does.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="For the sampler.")],
@@ -71,10 +76,10 @@ class ConsistentAttention(io.ComfyNode):
     @classmethod
     def execute(cls, model, sampling_rate: float, id_length: int, mode: str, tile_size: int, schedule: str, start_percent: float,
                 end_percent: float, seed: int, coarse_rate: float = -1.0, fine_rate: float = -1.0, character=None,
-                subject_masks=None) -> io.NodeOutput:
+                subject_masks=None, subject: str = SUBJECTS[0]) -> io.NodeOutput:
         return io.NodeOutput(apply(model, Options(
             mode=mode, sampling_rate=sampling_rate, coarse_rate=None if coarse_rate < 0 else coarse_rate,
             fine_rate=None if fine_rate < 0 else fine_rate, id_length=id_length, tile_size=tile_size, schedule=schedule,
             start_percent=start_percent, end_percent=end_percent, seed=seed, character=character,
-            subject_masks=subject_masks,
+            subject_masks=subject_masks, subject=subject,
         )))

@@ -71,7 +71,7 @@ class EncodeStory(io.ComfyNode):
                     tooltip="Only these panels, such as 4,7-9, with the anchors of their characters ahead. Empty: all of them.",
                 ),
                 io.Int.Input(
-                    "id_length", optional=True, default=2, min=1, max=16,
+                    "id_length", optional=True, default=3, min=1, max=16,
                     tooltip="With panels: how many anchors of each character to put ahead, as in Consistent Attention.",
                 ),
             ],
@@ -83,7 +83,7 @@ class EncodeStory(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, clip, story, width: int, height: int, panels: str = "", id_length: int = 2) -> io.NodeOutput:
+    def execute(cls, clip, story, width: int, height: int, panels: str = "", id_length: int = 3) -> io.NodeOutput:
         chosen = chosen_panels(story, panels, id_length)
         latent = empty_latents(chosen, width, height)  # first: it checks the size
         return io.NodeOutput(*encode_story(clip, story, width, height, chosen), latent)

@@ -41,7 +41,7 @@ def tell(model, clip):
         net = model
         for each in before:
             net = apply(net, each)
-        net = apply(net, Options(**{"schedule": "always", "tile_size": 2, **options}))
+        net = apply(net, Options(**{"schedule": "always", "tile_size": 2, "id_length": 2, **options}))
         with torch.inference_mode():
             return sample(net, positive, negative, latent, seed, STEPS, 3.0, sampler), positive, negative
 
@@ -109,14 +109,14 @@ def test_her_pictures_are_held_as_they_are_at_every_step(mia, model):
 
 def test_two_saved_characters_come_in_by_two_nodes(mia, tell):
     bob = character_file.HeldCharacter("Bob", mia.latents * -1, mia.positive, mia.negative)
-    both = tell(NEXT, before=[Options(schedule="always", tile_size=2, character=mia)], character=bob)[0]
+    both = tell(NEXT, before=[Options(schedule="always", tile_size=2, id_length=2, character=mia)], character=bob)[0]
     only = tell(NEXT, character=mia)[0]
     assert torch.allclose(both[0], only[0], atol=0.05)
     assert not torch.allclose(both[1], only[1], atol=0.05)
 
 
 def test_one_character_in_both_nodes_of_a_chain_is_one_and_two_of_a_name_are_refused(mia, tell):
-    halves = dict(before=[Options(schedule="always", tile_size=2, end_percent=0.5, character=mia)], start_percent=0.5)
+    halves = dict(before=[Options(schedule="always", tile_size=2, id_length=2, end_percent=0.5, character=mia)], start_percent=0.5)
     assert torch.allclose(tell(NEXT, character=mia, **halves)[0], tell(NEXT, character=mia)[0], atol=0.05)
     with pytest.raises(ValueError, match=r"'character' is \[Mia\] in two nodes"):
         tell(NEXT, character=character_file.HeldCharacter("Mia", mia.latents * 2, mia.positive, mia.negative), **halves)
@@ -146,7 +146,7 @@ def test_sampling_in_two_parts_with_a_character_is_sampling_in_one(mia, model, c
     positive, negative = encode_story(clip, story, SIZE, SIZE)
     latent = empty_latents(range(4), SIZE, SIZE)
     noise = comfy.sample.prepare_noise(latent["samples"], 1, latent["batch_index"])
-    net = apply(model, Options(schedule="always", tile_size=2, sampling_rate=1.0, character=mia))
+    net = apply(model, Options(schedule="always", tile_size=2, id_length=2, sampling_rate=1.0, subject="off", character=mia))
 
     def part(noise, start, first, last):
         with torch.inference_mode():

@@ -22,8 +22,8 @@ PANELS, SIZE, STEPS = 3, 128, 3
 RATE = 0.5
 
 
-def patch(model, schedule="always", start=0.0, end=1.0, seed=0, rate=RATE, mode="batch", **more):
-    return apply(model, Options(mode, rate, schedule=schedule, start_percent=start, end_percent=end, seed=seed, **more))
+def patch(model, schedule="always", start=0.0, end=1.0, seed=0, rate=RATE, mode="batch", subject="off", **more):
+    return apply(model, Options(mode, rate, schedule=schedule, start_percent=start, end_percent=end, seed=seed, subject=subject, **more))
 
 
 @pytest.fixture()

@@ -36,7 +36,7 @@ def tell(model, clip):
             positive, negative = change(positive, negative)
         latent = latents or empty_latents(chosen, *size)
         with torch.inference_mode():
-            patched = apply(net or model, Options(**{"schedule": "always", "tile_size": 3, **options}))
+            patched = apply(net or model, Options(**{"schedule": "always", "tile_size": 3, "id_length": 2, **options}))
             found = sample(patched, positive, negative, latent, seed, STEPS, 3.0, sampler, denoise=denoise)
         return {panel + 1: picture for panel, picture in zip(chosen, found)}
 
@@ -193,7 +193,7 @@ def test_the_last_report_has_every_panel(model, clip, sampler):
     noise = comfy.sample.prepare_noise(latent["samples"], 1, latent["batch_index"])
     with torch.inference_mode():
         comfy.sample.sample(
-            apply(model, Options(schedule="always", tile_size=3)), noise, 6, 3.0, sampler, "normal", positive, negative, latent["samples"],
+            apply(model, Options(schedule="always", tile_size=3, id_length=2)), noise, 6, 3.0, sampler, "normal", positive, negative, latent["samples"],
             seed=1, disable_pbar=True, callback=lambda step, x0, x, total: reports.append(x0.clone()),
         )
     assert len(reports[-1]) == 10 and all(row.any() for row in reports[-1])
@@ -208,7 +208,7 @@ def test_all_tiles_are_one_bar_and_the_last_report_has_every_panel(model, clip):
     noise = comfy.sample.prepare_noise(latent["samples"], 1, latent["batch_index"])
     with torch.inference_mode():
         result = comfy.sample.sample(
-            apply(model, Options(schedule="always", tile_size=3)), noise, STEPS, 3.0, "euler", "normal", positive, negative, latent["samples"],
+            apply(model, Options(schedule="always", tile_size=3, id_length=2)), noise, STEPS, 3.0, "euler", "normal", positive, negative, latent["samples"],
             seed=1, disable_pbar=True, callback=lambda step, x0, x, total: reports.append((step, total, len(x), x0)),
         )
     tiles = 2  # six panels beside four anchors
@@ -241,7 +241,7 @@ def test_without_a_story_the_first_latents_are_the_anchors_of_all(model, clip):
     positive, negative = encode_story(clip, write(["[NC] a house"]), SIZE, SIZE)
     for conditioning in (positive, negative):
         conditioning[0][1].pop("fabula")
-    net = apply(model, Options(schedule="always"))
+    net = apply(model, Options(schedule="always", id_length=2))
 
     def pictures(latents):
         with torch.inference_mode():
@@ -265,7 +265,7 @@ def test_panels_without_the_anchors_that_they_need_are_refused(model, clip):
     chosen = chosen_panels(story, "9", 1)
     positive, negative = encode_story(clip, story, SIZE, SIZE, chosen)
     with pytest.raises(ValueError, match=r"'id_length' is 2, so \[Mia\] also needs panel 2 .*'id_length' of Fabula_EncodeStory"):
-        sample(apply(model, Options()), positive, negative, empty_latents(chosen, SIZE, SIZE), 1, STEPS, 3.0)
+        sample(apply(model, Options(id_length=2)), positive, negative, empty_latents(chosen, SIZE, SIZE), 1, STEPS, 3.0)
 
 
 @pytest.mark.parametrize("text", ["0", "11", "x", "3-2", "4,", "-3"])

@@ -6,10 +6,10 @@ import pytest
 import torch
 from fabula.attention.cast import Cast
 from fabula.attention.schedule import Schedule, step_of
-from fabula.attention.sharing import attend_shared, group_rows
+from fabula.attention.sharing import attend_shared, group_views, whole_rows
 from fabula.attention.state import Run, Settings
-from fabula.attention.subject import Subjects, token_grid
-from fabula.attention.tiles import Scene, together
+from fabula.attention.subject import token_grid
+from fabula.attention.tiles import together
 from fabula.attention.tokens import sample_tokens
 
 CPU = torch.device("cpu")
@@ -84,7 +84,7 @@ def test_shared_attention_is_the_formula_and_the_mask(sources, rate, size):
     weights = torch.randn(3, channels, channels) / channels**0.5
     drawn = [sample_tokens(tokens, rate, 7, 1, row) for row in range(rows)]
     q, k, v = (hidden.flatten(0, 1) @ w for w in weights)
-    got = attend_shared(q, k, v, group_rows(sources, drawn, tokens, chunks, CPU), chunks, heads_attention(heads))
+    got = attend_shared(q, k, v, group_views(whole_rows(sources, drawn, tokens), tokens, chunks, CPU), chunks, heads_attention(heads))
     for chunk in range(chunks):
         expected = reference(hidden[chunk], weights, heads, sources, drawn)
         assert (got.unflatten(0, (chunks, rows))[chunk] - expected).abs().max() <= 1e-5
@@ -95,7 +95,8 @@ def test_keys_that_another_patch_has_added_are_each_rows_own():
     k = torch.arange(2 * keys, dtype=torch.float32).reshape(2, keys, channels)
     drawn = [sample_tokens(tokens, 0.5, 0, 0, row) for row in range(2)]
     seen = []
-    attend_shared(torch.zeros(2, tokens, channels), k, k, group_rows([(1,), (0,)], drawn, keys, 1, CPU), 1, lambda q, k, v: seen.append(k) or q)
+    groups = group_views(whole_rows([(1,), (0,)], drawn, keys), keys, 1, CPU)
+    attend_shared(torch.zeros(2, tokens, channels), k, k, groups, 1, lambda q, k, v: seen.append(k) or q)
     assert seen[0][0, :, 0].tolist() == [float(keys + t) for t in drawn[1].tolist()] + [float(t) for t in range(keys)]
 
 
@@ -148,42 +149,15 @@ def test_the_coarse_and_the_fine_layers_may_have_rates_of_their_own():
 
 
 def test_layers_of_one_resolution_share_a_draw_and_another_step_or_scene_has_its_own():
-    run = start()
-    run.scene = Scene((0, 1), ((1,), (0,)))
     half = start(Settings(0.5, 0.5, "always", 0, 100.0, 0.0))
     first = half.groups(6.0, (0, 0), 64, 64, 1, CPU)
     assert half.groups(6.0, (1, 3), 64, 64, 1, CPU) is first
     assert not torch.equal(half.groups(3.0, (0, 0), 64, 64, 1, CPU)[0].index, first[0].index)
     assert torch.equal(half.groups(6.0, (0, 0), 64, 64, 1, CPU)[0].index, first[0].index)
-    half.scene = Scene((0, 2), ((1,), (0,)))
+    half.scene = together(Cast.nameless(3), (0, 2))
     assert not torch.equal(half.groups(6.0, (0, 0), 64, 64, 1, CPU)[0].index, first[0].index)
-
-
-def test_of_a_masked_panel_only_the_characters_tokens_are_drawn():
-    marked = torch.zeros(64, dtype=torch.bool)
-    marked[10:30] = True
-    drawn = sample_tokens(64, 0.5, 1, 2, 3, marked)
-    assert len(set(drawn.tolist())) == 10 and all(10 <= token < 30 for token in drawn.tolist())
-    assert len(sample_tokens(64, 0.5, 1, 2, 3, marked & False)) == 0
-
-
-def test_a_mask_becomes_the_tokens_that_it_covers_half_or_most():
-    mask = torch.zeros(64, 32)
-    mask[16:48, 8:32] = 1
-    subjects = Subjects({0: mask, 1: torch.zeros(64, 32), 2: mask * 0.1})
-    assert subjects.tokens(0, (4, 4)).reshape(4, 4).int().tolist() == [[0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0]]
-    assert not subjects.tokens(1, (4, 4)).any()
-    assert subjects.tokens(2, (4, 4)).sum() == 6  # faint, but the best there is
-    assert subjects.tokens(7, (4, 4)) is None
 
 
 @pytest.mark.parametrize("tokens, size, grid", [(256, (32, 32), (16, 16)), (17 * 9, (33, 17), (17, 9)), (9 * 5, (33, 17), (9, 5)), (50, (32, 32), None)])
 def test_the_grid_of_a_layers_tokens(tokens, size, grid):
     assert token_grid(tokens, *size) == grid
-
-
-def test_rows_whose_sources_have_other_masks_see_other_numbers_of_tokens():
-    left = torch.zeros(4, 4)
-    left[:, :2] = 1
-    run = start(Settings(0.5, 0.5, "always", 0, 100.0, 0.0, subjects=Subjects({0: left})), panels=3)
-    assert keys_of(run.groups(5.0, (0, 0), 16, 16, 1, CPU, (4, 4))) == {0: 16 + 8 + 8, 1: 16 + 4 + 8, 2: 16 + 4 + 8}

@@ -1,6 +1,7 @@
 """What the consistency bench measures."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,17 @@ from fabula.demo.reader import Reading, load_reader, read, to_lab
 from fabula.demo.train_reader import accuracy, draw_examples
 
 FILE = Path(__file__).resolve().parents[2] / "bench" / "consistency.py"
+sys.path.append(str(FILE.parent))
 spec = importlib.util.spec_from_file_location("consistency", FILE)
 consistency = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(consistency)
 
+NOBODY = torch.zeros(64, 64, dtype=torch.bool)
 RED, BLUE = torch.tensor([53.0, 80.0, 67.0]), torch.tensor([32.0, 79.0, -108.0])
 
 
 def reading(**colours):
-    return Reading({}, colours, torch.zeros(16, 16, 3))
+    return Reading({}, colours, torch.zeros(16, 16, 3), NOBODY)
 
 
 def test_lab_of_known_colours():
@@ -44,7 +47,7 @@ def test_covered_background_does_not_count_as_a_difference():
     a = torch.zeros(16, 16, 3)
     b = torch.full((16, 16, 3), torch.nan)
     b[0, 0] = torch.tensor([3.0, 4, 0])
-    assert consistency.place_diversity([Reading({}, {}, a), Reading({}, {}, b)]) == pytest.approx(5)
+    assert consistency.place_diversity([Reading({}, {}, a, NOBODY), Reading({}, {}, b, NOBODY)]) == pytest.approx(5)
 
 
 def test_stories_of_the_two_splits_differ_and_repeat():
@@ -68,3 +71,19 @@ def test_the_shipped_reader_reads_drawings_that_it_never_saw():
     assert shares["place"] > 0.95 and shares["action"] > 0.95 and shares["parts"] > 0.85
     one = read(reader, pixels[:1].float() / 255)[0]
     assert {"skin", "shoes", "top"} <= set(one.colours)
+
+
+def test_poses_are_as_diverse_as_the_figures_differ_wherever_they_stand():
+    def standing(top, left, height, width):
+        figure = NOBODY.clone()
+        figure[top:top + height, left:left + width] = True
+        return Reading({}, {}, torch.zeros(16, 16, 3), figure)
+
+    assert consistency.pose_diversity([standing(0, 5, 20, 10), standing(40, 50, 20, 10)]) == 0
+    assert consistency.pose_diversity([standing(0, 5, 20, 10), standing(20, 5, 10, 10)]) == pytest.approx(0.5)
+    assert consistency.pose_diversity([standing(0, 5, 20, 10), Reading({}, {}, torch.zeros(16, 16, 3), NOBODY)]) == 0
+
+
+def test_a_variant_names_inputs_of_the_node():
+    assert consistency.read_variant("mode=batch,sampling_rate=0.3,id_length=2") == {"mode": "batch", "sampling_rate": 0.3, "id_length": 2}
+    assert consistency.read_variant("defaults") == {}
