@@ -20,8 +20,8 @@ Layer = tuple[int, int]  # number of the output block, and of the transformer bl
 @dataclass(frozen=True)
 class Settings:
     """Where tokens are shared: `start_sigma` >= sigma > `end_sigma`. And how many: a share of the tokens in the layers
-    of the lowest resolution, `coarse_rate`, and in all others, `fine_rate`; of the character's tokens alone, where
-    `subjects` says which they are."""
+    of the lowest resolution, `coarse_rate`, and in all others, `fine_rate`. With `subjects` the share is of
+    `SUBJECT_SHARE` of the tokens, and drawn of the characters first."""
 
     coarse_rate: float
     fine_rate: float
@@ -49,6 +49,7 @@ class Run:
         self._parts = [(each, Schedule(each.schedule, each.seed, warm_up=from_noise)) for each in settings]
         self._sample_sigmas, self._coarse_blocks = sample_sigmas, coarse_blocks
         self.scene = Scene((), (), ())
+        self.watching = False  # whether `attended` wants to know what this call of the net attends to
         # One pair, replaced as a whole: hosts with several GPUs sample in several threads.
         self._drawn: tuple[object, dict[tuple, list[Group]]] = (None, {})
         self._steps: dict[float, int] = {}
@@ -72,7 +73,11 @@ class Run:
     def begin(self, sigma: float) -> None:
         """Called before the net is."""
         if self.attended is not None:
-            self.attended.begin(self._step(sigma))
+            step = self._step(sigma)
+            self.attended.begin(step)
+            # From the step before the first that shares, and no longer than needed.
+            soon = (sigma, float(self._sample_sigmas[min(step + 1, len(self._sample_sigmas) - 1)]))
+            self.watching = any(settings.subjects is self.attended and any(map(settings.covers, soon)) for settings, _ in self._parts)
 
     def __deepcopy__(self, memo) -> Run:
         return self  # hosts copy the options that carry it
@@ -147,9 +152,9 @@ def subject_views(scene: Scene, subjects: Subjects, grid: Grid, draw: Callable[[
         if len(names) < 2 or not scene.sources[row] or not subjects.tells_apart(panel, names):
             views.append(View(row, seen(row, names)))
             continue
+        # Empty regions, too: how many views there are depends on the story alone, and so do the shapes of the kernels.
         regions = {name: found[row][name].inside for name in names}
         nobody = ~torch.stack(list(regions.values())).any(0)
-        views += [View(row, seen(row, [name]), region) for name, region in regions.items() if region.any()]
-        if nobody.any():
-            views.append(View(row, laid_out([], keys), nobody))
+        views += [View(row, seen(row, [name]), region) for name, region in regions.items()]
+        views.append(View(row, laid_out([], keys), nobody))
     return views

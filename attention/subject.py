@@ -31,7 +31,7 @@ class Subjects(Protocol):
     """What is known of a run's panels at the moment."""
 
     def find(self, panel: int, characters: Sequence[str], grid: Grid) -> dict[str, Subject]:
-        """The characters that a panel shows, those of whom something is known; no token is in two of them."""
+        """The characters that a panel shows, those of whom something is known. No token is in two of them where `tells_apart`."""
 
     def tells_apart(self, panel: int, characters: Sequence[str]) -> bool:
         """Whether `find` gives each of the panel's characters a place of its own."""
@@ -79,8 +79,9 @@ class AttendedSubjects:
     def note(self, shown: tuple[tuple[int, str], ...], grid: Grid, attended: torch.Tensor) -> None:
         """One layer's cross-attention: for each (panel, character) of `shown` how much each token attends to its words,
         (shown, tokens)."""
-        known, layers = self._noted.get((shown, grid), (0, 0))
-        self._noted[shown, grid] = known + attended, layers + 1
+        key = (shown, grid, attended.device)  # hosts with several GPUs sample on all of them
+        known, layers = self._noted.get(key, (0, 0))
+        self._noted[key] = known + attended, layers + 1
 
     def begin(self, step: int) -> None:
         """Called before the net is, once or more often a step."""
@@ -88,9 +89,9 @@ class AttendedSubjects:
             return
         self._step = step
         self._found.clear()
-        finest = max((grid for _, grid in self._noted), default=(0, 0))
+        finest = max((grid for _, grid, _ in self._noted), default=(0, 0))
         seen: dict[tuple[int, str], list[tuple[torch.Tensor, int]]] = {}
-        for (shown, grid), (total, layers) in self._noted.items():
+        for (shown, grid, _), (total, layers) in self._noted.items():
             maps = functional.interpolate(total.float().cpu().view(len(shown), 1, *grid), finest, mode="bilinear")[:, 0]
             for key, each in zip(shown, maps):
                 seen.setdefault(key, []).append((each, layers))
@@ -98,7 +99,12 @@ class AttendedSubjects:
         for key, maps in seen.items():
             score = sum(each for each, _ in maps) / sum(layers for _, layers in maps)
             score = score / score.mean().clamp_min(1e-12)
-            self._scores[key] = torch.lerp(score, self._scores[key], SMOOTHING) if key in self._scores else score
+            if not score.isfinite().all():  # half precision overflows here before it does in fused attention
+                continue
+            if key in self._scores:  # of another size where a patch scales the picture in some steps
+                old = functional.interpolate(self._scores[key][None, None], finest, mode="bilinear")[0, 0]
+                score = torch.lerp(score, old, SMOOTHING)
+            self._scores[key] = score
 
     def find(self, panel: int, characters: Sequence[str], grid: Grid) -> dict[str, Subject]:
         key = (panel, tuple(characters), grid)

@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("part", nargs="?", choices=("demo", "sdxl"), default="demo")
     parser.add_argument("--stories", type=int, nargs="+", default=[8, 16, 50], help="demo: panels of each")
     parser.add_argument("--tile-size", type=int, default=4)
+    parser.add_argument("--id-length", type=int, default=3)
     parser.add_argument("--size", type=int, default=768, help="sdxl: pixels")
     parser.add_argument("--rate", type=float, default=0.5)
     parser.add_argument("--repeats", type=int, default=5)
@@ -47,13 +48,13 @@ def run_demo(options: argparse.Namespace) -> int:
         conditioning = encode_story(clip, story, 256, 256)
         return lambda: sample(net, *conditioning, empty_latents(range(panels), 256, 256), 1, STEPS, 4.0)
 
-    patched = apply(model, Options(sampling_rate=options.rate, tile_size=options.tile_size, schedule="always"))
-    tiles = {count: plan(Cast.nameless(count), 2, options.tile_size) for count in options.stories}
+    patched = apply(model, Options(sampling_rate=options.rate, tile_size=options.tile_size, id_length=options.id_length))
+    tiles = {count: plan(Cast.nameless(count), options.id_length, options.tile_size) for count in options.stories}
     ways = {count: telling(count, patched) for count in options.stories}
     seconds = time_in_turns(ways, options.repeats)
     peaks = {count: peak_bytes(way) for count, way in ways.items()}
     first = options.stories[0]
-    print(f"mode anchors, id_length 2, tile_size {options.tile_size}, rate {options.rate}, every layer and step, {STEPS} steps, 256 x 256, cfg 4")
+    print(f"mode anchors, id_length {options.id_length}, tile_size {options.tile_size}, rate {options.rate}, every layer and step, {STEPS} steps, 256 x 256, cfg 4")
     print(f"| panels | tiles | rows a tile | replayed or padding | seconds a tile / of {first} panels | peak MB | peak / of {first} panels |")
     print("|---|---|---|---|---|---|---|")
     for count in options.stories:
@@ -63,7 +64,7 @@ def run_demo(options: argparse.Namespace) -> int:
         peak = f"{peaks[count] / 1e6:.1f}", f"{peaks[count] / peaks[first]:.2f}"
         print(f"| {count} | {len(tiles[count])} | {len(tiles[count][0].scene.panels)} | {1 - count / rows:.0%} | {shown(ratio(a_tile, base))} | {' | '.join(peak)} |")
 
-    idle = apply(model, Options(mode="batch", schedule="always", start_percent=0.5, end_percent=0.51))
+    idle = apply(model, Options(mode="batch", start_percent=0.5, end_percent=0.51))
     with torch.inference_mode():
         same = torch.equal(telling(4, model)(), telling(4, idle)())
     both = time_in_turns({"plain": telling(4, model), "idle": telling(4, idle)}, 2 * options.repeats)
@@ -77,8 +78,10 @@ def run_sdxl(options: argparse.Namespace) -> int:
     import comfy.model_patcher
     import comfy.supported_models
     import torch
+    from fabula.attention.cast import Cast
     from fabula.host.consistent_attention import Options, apply
     from fabula.host.render import sample
+    from fabula.host.story_rows import KEY, StoryRows
 
     device = comfy.model_management.get_torch_device()
     dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
@@ -94,13 +97,18 @@ def run_sdxl(options: argparse.Namespace) -> int:
                 parameter.fill_(float(name.endswith("weight")))
     model = comfy.model_patcher.ModelPatcher(base, load_device=device, offload_device=device)
     print(f"SDXL, {sum(p.numel() for p in base.parameters()) / 1e9:.2f} G parameters, {dtype}, made in {time.monotonic() - started:.0f} s")
-    conditioning = [[torch.randn(4, 77, 2048), {"pooled_output": torch.randn(4, 1280), "width": options.size, "height": options.size}]]
+    described = StoryRows(Cast((("Mia",),) * 4), tuple(range(4)), (None,) * 4, ({"Mia": (2, 3, 4)},) * 4)
+    size = {"width": options.size, "height": options.size, KEY: described}
+    conditioning = [[torch.randn(4, 77, 2048), {"pooled_output": torch.randn(4, 1280), **size}]]
     latent = {"samples": torch.zeros(4, 4, options.size // 8, options.size // 8)}
-    shared = apply(model, Options(mode="batch", schedule="always", sampling_rate=options.rate))
+    nets = {"plain": model}
+    for subject in ("off", "auto"):
+        nets[subject] = apply(model, Options(mode="batch", schedule="always", sampling_rate=options.rate, subject=subject))
     # One step at CFG 1 is one pass of the net over the four panels.
-    ways = {name: (lambda net=net: sample(net, conditioning, conditioning, latent, 1, 1, 1.0)) for name, net in (("plain", model), ("shared", shared))}
+    ways = {name: (lambda net=net: sample(net, conditioning, conditioning, latent, 1, 1, 1.0)) for name, net in nets.items()}
     seconds = time_in_turns(ways, options.repeats)
-    print(f"4 panels of {options.size} x {options.size}, rate {options.rate}: {shown(ratio(seconds['shared'], seconds['plain']))} of plain batch sampling")
+    print(f"4 panels of {options.size} x {options.size}, rate {options.rate}, against plain batch sampling: whole panels shared "
+          f"{shown(ratio(seconds['off'], seconds['plain']))}, characters found by their words {shown(ratio(seconds['auto'], seconds['plain']))}")
     return 0
 
 

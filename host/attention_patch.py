@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable
 
 import torch
@@ -45,8 +46,7 @@ def install(transformer_options: dict, run: Run, layers: list[tuple[Layer, int]]
     """Puts `run` into the options of one sampling of latents of `size`, height and width. What another pack has set for a
     layer is called by ours, not lost."""
     sharing = _Sharing(run, size)
-    wrappers = transformer_options.setdefault("wrappers", {}).setdefault(WrappersMP.CALC_COND_BATCH, {})
-    wrappers[KEY] = [*wrappers.get(KEY, []), sharing.calc_cond_batch]
+    add_calc_cond_batch(transformer_options, sharing.calc_cond_batch)
     replace_layers(transformer_options, "attn1", [layer for layer, _ in layers], sharing.layer)
 
 
@@ -54,12 +54,37 @@ def replace_layers(transformer_options: dict, kind: str, layers: Iterable[Layer]
     """Replaces the attention `kind` ("attn1" or "attn2") of some layers by what `make` gives for a layer and for what
     another pack has set there, for the layer or for its whole block."""
     replaced = transformer_options.get("patches_replace", {})
-    ours = dict(replaced.get(kind, {}))
+    before = replaced.get(kind, {})
+    ours = {}
     for block, index in layers:
         key = ("output", block, index)
-        # Compilers stop before it and go on after it: what it does depends on the step.
-        ours[key] = torch.compiler.disable(make((block, index), ours.get(key, ours.get(("output", block)))))
-    transformer_options["patches_replace"] = {**replaced, kind: ours}
+        attention = make((block, index), before.get(key, before.get(("output", block))))
+        if "torch._dynamo" in sys.modules:  # somebody compiles; the import takes long
+            # Compilers stop before it and go on after it: what it does depends on the step.
+            attention = torch.compiler.disable(attention)
+        ours[key] = attention
+    transformer_options["patches_replace"] = {**replaced, kind: {**before, **ours}}
+
+    def calc_cond_batch(executor, model, conds, x_in, timestep, model_options):
+        """Leaves out our layers in blocks that this call alone replaces as a whole, as perturbed-attention guidance does: the
+        host asks for a layer's own replacement first, so ours would stand before it."""
+        options = model_options["transformer_options"]
+        now = options.get("patches_replace", {}).get(kind, {})
+        taken = {key for key, attention in now.items() if len(key) == 2 and before.get(key) is not attention}
+        if taken:
+            kept = {key: before.get(key) if ours.get(key) is attention and key[:2] in taken else attention for key, attention in now.items()}
+            kept = {key: attention for key, attention in kept.items() if attention is not None}
+            options = {**options, "patches_replace": {**options["patches_replace"], kind: kept}}
+            model_options = {**model_options, "transformer_options": options}
+        return executor(model, conds, x_in, timestep, model_options)
+
+    add_calc_cond_batch(transformer_options, calc_cond_batch)
+
+
+def add_calc_cond_batch(transformer_options: dict, wrapper: Callable) -> None:
+    """Wraps the host's calls of the net in one sampling; those added first are the outermost."""
+    wrappers = transformer_options.setdefault("wrappers", {}).setdefault(WrappersMP.CALC_COND_BATCH, {})
+    wrappers[KEY] = [*wrappers.get(KEY, []), wrapper]
 
 
 class _OtherLength(Exception):
@@ -71,7 +96,6 @@ class _Sharing:
 
     def __init__(self, run: Run, size: tuple[int, int]):
         self._run, self._size, self._sigma, self._warned = run, size, (None, 0.0), set()
-        self._whole_blocks: dict[tuple, Callable] | None = None
 
     def __deepcopy__(self, memo) -> _Sharing:
         return self  # hosts copy the options that carry it
@@ -79,22 +103,7 @@ class _Sharing:
     def calc_cond_batch(self, executor, model, conds, x_in, timestep, model_options):
         """The host's wrapper of that name: reads the sigma while the device has little to do, not in the middle of the net."""
         self._run.begin(self._current(timestep))
-        return executor(model, conds, x_in, timestep, self._without_blocks_of_this_call(model_options))
-
-    def _without_blocks_of_this_call(self, model_options: dict) -> dict:
-        """The options without our layers in blocks that this call alone replaces as a whole, as perturbed-attention guidance
-        does: the host asks for a layer's own replacement first, so ours would stand before it."""
-        attn1 = model_options["transformer_options"].get("patches_replace", {}).get("attn1", {})
-        whole = {key: attention for key, attention in attn1.items() if len(key) == 2}
-        if self._whole_blocks is None:
-            self._whole_blocks = whole
-        changed = {key for key, attention in whole.items() if self._whole_blocks.get(key) is not attention}
-        if not changed:
-            return model_options
-        kept = {key: attention for key, attention in attn1.items() if key[:2] not in changed or len(key) == 2}
-        options = model_options["transformer_options"]
-        options = {**options, "patches_replace": {**options["patches_replace"], "attn1": kept}}
-        return {**model_options, "transformer_options": options}
+        return executor(model, conds, x_in, timestep, model_options)
 
     def layer(self, layer: Layer, previous):
         """The host's attn1 replacement for one layer: (q, k, v, extra_options) to the layer's output before to_out."""
@@ -115,9 +124,11 @@ class _Sharing:
             sigma = self._current(extra_options["sigmas"])
             tokens = min(q.shape[1], k.shape[1])
             whole_picture = tuple(extra_options["original_shape"][-2:]) == self._size
-            grid = token_grid(tokens, *self._size) if whole_picture else None
+            # Where there are more keys or fewer, another patch has added or merged some: nobody knows where they lie.
+            grid = token_grid(tokens, *self._size) if whole_picture and q.shape[1] == k.shape[1] else None
             if grid is None and self._run.masked:
-                self._warn("'subject_masks' does not hold where only an area of the picture is drawn or another patch changes its size.")
+                self._warn("where only an area of the picture is drawn, or another patch changes its size, all of a panel is shared: 'subject' and "
+                           "'subject_masks' do not hold there.")
             groups = self._run.groups(sigma, layer, tokens, k.shape[1], chunks, k.device, grid)
             if groups is None:
                 return attend(q, k, v)

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from .folders import CHARACTERS
 from .held_characters import Encoded, HeldCharacter
 from .panel_rows import every
-from .story_rows import KEY, StoryRows
+from .story_rows import KEY
 
 FORMAT, VERSION = "fabula_character", "1"
 LARGEST_ID_LENGTH = 16  # pictures in a file: what a node can ask for
@@ -34,16 +34,21 @@ def from_run(node: str, samples: dict, positive: list, negative: list, name: str
         raise ValueError(f"{node}: input 'samples' is of shape {tuple(latents.shape)}: a video, not pictures.")
     rows, name = _rows_of(node, positive, len(latents), name.strip())
     rows = rows[:LARGEST_ID_LENGTH]
-    story = _story_of(positive)
-    words = tuple(story.words[row].get(name, ()) if story else () for row in rows)
     held = HeldCharacter(
-        name, latents[rows], _encoded(node, "positive", positive, rows), _encoded(node, "negative", negative, rows), words,
+        name, latents[rows], _encoded(node, "positive", positive, rows), _encoded(node, "negative", negative, rows),
+        _words(positive, rows, name),
     )
     return held, rows
 
 
-def _story_of(positive: list) -> StoryRows | None:
-    return next((options[KEY] for _, options in positive if KEY in options), None)
+def _words(positive: list, rows: Sequence[int], name: str) -> tuple[tuple[int, ...], ...]:
+    """Where the prompts of some rows describe a character; as `_encoded`, of the first entry."""
+    cross_attn, options = positive[0]
+    story = options.get(KEY)
+    if story is None:
+        return ()
+    places = (story.words[story.panels[row]].get(name, ()) for row in rows)
+    return tuple(tuple(place for place in each if place < cross_attn.shape[1]) for each in places)
 
 
 def from_pictures(node: str, latents: torch.Tensor, positive: list, negative: list, name: str) -> HeldCharacter:
@@ -58,7 +63,7 @@ def from_pictures(node: str, latents: torch.Tensor, positive: list, negative: li
 
 def _rows_of(node: str, positive: list, latents: int, name: str) -> tuple[list[int], str]:
     name = name.strip("[]")
-    story = _story_of(positive)
+    story = next((options[KEY] for _, options in positive if KEY in options), None)
     if story is None:
         if not name:
             raise ValueError(f"{node}: input 'character' is empty. Write the name that a story's tag will have.")

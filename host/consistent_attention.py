@@ -20,7 +20,7 @@ from .panel_noise import reseed
 from .panel_tiles import place, sample_tiles
 from .panel_windows import WindowedDenoiser
 from .story_rows import StoryRows, rows_of
-from .word_attention import described, watch, words_of
+from .word_attention import watch, words_by_entry
 
 KEY = "fabula_consistent_attention"
 NODE = "Fabula_ConsistentAttention"
@@ -138,8 +138,8 @@ def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sam
     batch = join(batch, list(held.values()), seed or 0, device, NODE)
     guider.conds, story = batch.conds, batch.story
     if run.attended is not None:
-        uuids = described(entry for entries in guider.conds.values() for entry in entries)
-        watch(transformer_options, run, layers, size, words_of(story), uuids)
+        words = words_by_entry((entry for entries in guider.conds.values() for entry in entries), story)
+        watch(transformer_options, run, layers, size, words)
     rest = (disable_pbar, seed)
     if first.mode == "anchors":
         row_of = {panel: row for row, panel in enumerate(story.panels)}
@@ -151,8 +151,7 @@ def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sam
         )
     if first.mode == "window":
         windowed = WindowedDenoiser(run, story.cast, story.panels, first.tile_size)
-        wrappers = transformer_options.setdefault("wrappers", {}).setdefault(WrappersMP.CALC_COND_BATCH, {})
-        wrappers[KEY] = [windowed]
+        attention_patch.add_calc_cond_batch(transformer_options, windowed)
     else:
         run.scene = together(story.cast, story.panels)
     if "latent_shapes" in kwargs:

@@ -32,9 +32,9 @@ def encode_story(clip: CLIP | None, story: Story, width: int, height: int,
     texts = [apply_style(story.style, panel.prompt, story.negative) for panel in story.panels]
     positives = [clip.tokenize(positive) for positive, _ in texts]
     negatives = [clip.tokenize(negative) for _, negative in texts]
-    words = [find_words(clip, panel, tokens) for panel, tokens in zip(story.panels, positives)]
+    words = find_words(clip, story, [positive for positive, _ in texts], positives)
     _pad_chunks(clip, [*positives, *negatives])  # over the whole story: a panel asked for alone is encoded just the same
-    positives, negatives, words = ([rows[panel] for panel in panels] for rows in (positives, negatives, words))
+    positives, negatives = ([prompts[panel] for panel in panels] for prompts in (positives, negatives))
     size = {"width": width, "height": height, "crop_w": 0, "crop_h": 0, "target_width": width, "target_height": height}
     described = {**size, story_rows.KEY: story_rows.describe(story, panels, words)}
     undescribed = {**size, story_rows.KEY: story_rows.describe(story, panels)}

@@ -2,56 +2,90 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from comfy.sd import CLIP
 
-from ..story.script import Panel
+from ..story.script import Panel, Story
+
+log = logging.getLogger(__name__)
 
 
-def find_words(clip: CLIP, panel: Panel, tokens: dict) -> dict[str, tuple[int, ...]]:
-    """For each character that `panel` mentions, the places of its description in the encoded prompt.
+def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequence[dict]) -> list[dict[str, tuple[int, ...]]]:
+    """For each panel, and each character that it mentions, the places of the character's description in the encoded prompt.
 
     Found as a run of token ids, so that weights, styles and 77-token chunks around it make no difference: the n-th mention
-    of a description is its n-th occurrence. Empty for a character of whom nothing is found.
+    of a description is its n-th occurrence. What is not found is left out, with a warning.
 
     Args:
-        tokens: what `clip` made of the panel's prompt, with its style: encoder to chunks of (id, weight).
+        prompts: the panels' prompts with their style, which hold `panel.prompt` as it is.
+        encoded: what `clip` made of each: encoder to chunks of (id, weight). All of SDXL's encoders have the same words at
+            the same places.
     """
-    encoder = next(iter(tokens))  # all of SDXL's encoders have the same words, at the same places
-    ids, places = _words(clip, tokens[encoder], encoder)
-    found: dict[str, list[int]] = {}
-    for mention in panel.mentions:
-        wanted, _ = _words(clip, clip.tokenize(panel.prompt[mention.start:mention.end])[encoder], encoder)
-        before, _ = _words(clip, clip.tokenize(panel.prompt[:mention.start])[encoder], encoder)
-        starts = _occurrences(wanted, ids)
-        number = len(_occurrences(wanted, before))
-        if number < len(starts):
-            found.setdefault(mention.tag, []).extend(places[starts[number]:starts[number] + len(wanted)])
-    return {tag: tuple(own) for tag, own in found.items()}
+    reader = _Reader(clip)
+    found = [reader.find(panel, prompt, tokens) for panel, prompt, tokens in zip(story.panels, prompts, encoded)]
+    for panel, own in zip(story.panels, found):
+        for name in panel.characters:
+            if name not in own:
+                log.warning(
+                    "Fabula_EncodeStory: panel %d: the words of [%s] are not found among the prompt's tokens. Other panels will see all of this "
+                    "one, not the character alone.", panel.number, name,
+                )
+    return found
 
 
-def _words(clip: CLIP, chunks: Sequence[Sequence[tuple]], encoder: str) -> tuple[list, list[int]]:
-    """The ids of a prompt without start, end and padding, and their places in the chunks laid end to end."""
-    empty = clip.tokenize("")[encoder][0]
-    start, end = empty[0][0], empty[1][0]
-    ids, places = [], []
-    for number, chunk in enumerate(chunks):
-        for at, (token, *_) in enumerate(chunk):
-            embedding = not isinstance(token, int)  # a textual inversion's vector
-            if not embedding and at > 0 and token == end:
-                break
-            if embedding or token != start:
-                ids.append(tuple(token.shape) if embedding else token)
-                places.append(number * len(chunk) + at)
-    return ids, places
+class _Reader:
+    def __init__(self, clip: CLIP):
+        self._clip = clip
+        empty = clip.tokenize("")
+        self._encoder = next(iter(empty))
+        frame = [token for token, *_ in empty[self._encoder][0][:2]]
+        # CLIP's prompts stand between a start and an end; those of other families may not, and are not searched.
+        self._frame = frame if len(frame) == 2 and all(isinstance(token, int) for token in frame) else None
+
+    def find(self, panel: Panel, prompt: str, tokens: dict) -> dict[str, tuple[int, ...]]:
+        if self._frame is None:
+            return {}
+        ids, places = self._read(tokens)
+        start = max(prompt.find(panel.prompt), 0)
+        found: dict[str, tuple[int, ...]] = {}
+        for mention in panel.mentions:
+            whole = self._ids(prompt[start + mention.start:start + mention.end])
+            before = self._ids(prompt[:start + mention.start])
+            # Punctuation at its ends may be one token with its neighbours: then the description is found without it.
+            for wanted in (whole, whole[:-1], whole[1:], whole[1:-1]):
+                starts, number = _occurrences(wanted, ids), len(_occurrences(wanted, before))
+                if number < len(starts):
+                    own = places[starts[number]:starts[number] + len(wanted)]
+                    found[mention.tag] = (*found.get(mention.tag, ()), *own)
+                    break
+        return found
+
+    def _ids(self, text: str) -> list:
+        return self._read(self._clip.tokenize(text))[0]
+
+    def _read(self, tokens: dict) -> tuple[list, list[int]]:
+        """The ids of a prompt without start, end and padding, and their places in the chunks laid end to end."""
+        start, end = self._frame
+        ids, places = [], []
+        for number, chunk in enumerate(tokens[self._encoder]):
+            for at, (token, *_) in enumerate(chunk):
+                if not isinstance(token, int):  # a vector of a textual inversion
+                    token = tuple(token.flatten().tolist())
+                elif at > 0 and token == end:
+                    break
+                if token != start:
+                    ids.append(token)
+                    places.append(number * len(chunk) + at)
+        return ids, places
 
 
 def _occurrences(wanted: Sequence, among: Sequence) -> list[int]:
     """Where `wanted` begins in `among`, runs that overlap counted once."""
     found, at = [], 0
     while wanted and at + len(wanted) <= len(among):
-        if list(among[at:at + len(wanted)]) == list(wanted):
+        if among[at:at + len(wanted)] == wanted:
             found.append(at)
             at += len(wanted)
         else:

@@ -14,8 +14,8 @@ KEY = "fabula"
 @dataclass(frozen=True)
 class StoryRows:
     """cast: the whole story's. panels: for each row of the batch, which panel of the story it is, from 0. seeds: of each
-    row, where the script gives it one. words: of each row, character to the places of the words that describe it among the
-    tokens of the row's prompt; empty where the row is not of the story's own prompts (the negative one)."""
+    row, where the script gives it one. words: of each panel of the story, asked for or not, character to the places of the
+    words that describe it among the tokens of the panel's prompt; all empty in the negative conditioning."""
 
     cast: Cast
     panels: tuple[int, ...]
@@ -27,7 +27,7 @@ def describe(story: Story, panels: Iterable[int], words: Sequence[Mapping[str, t
     """The rows of a batch that holds `panels` (from 0) of `story`."""
     panels = tuple(panels)
     cast = Cast(tuple(_names(story, panel) for panel in story.panels))
-    return StoryRows(cast, panels, tuple(story.panels[panel].seed for panel in panels), tuple(words or [{}] * len(panels)))
+    return StoryRows(cast, panels, tuple(story.panels[panel].seed for panel in panels), tuple(words or [{}] * len(story.panels)))
 
 
 def _names(story: Story, panel: Panel) -> tuple[str, ...]:

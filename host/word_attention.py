@@ -17,24 +17,28 @@ Words = Mapping[tuple[int, str], tuple[int, ...]]
 """Of (panel, character): the places of the words that describe it among the tokens of the prompt."""
 
 
-def words_of(story: StoryRows) -> Words:
-    return {(panel, name): places for panel, own in zip(story.panels, story.words) for name, places in own.items()}
+def words_by_entry(entries: Iterable[dict], story: StoryRows) -> dict[object, Words]:
+    """The words of each conditioning entry whose prompts have any, by the name that the host gives the entry in a run.
+
+    `story`: with saved characters, whose pictures every entry has got.
+    """
+    held = {key: places for key, places in _words_of(story).items() if key[0] not in story.cast.story_panels}
+    return {entry["uuid"]: {**_words_of(entry[KEY]), **held} for entry in entries if KEY in entry and any(entry[KEY].words)}
 
 
-def described(entries: Iterable[dict]) -> set:
-    """The names that the host gives in a run to the conditioning entries whose prompts have these words."""
-    return {entry["uuid"] for entry in entries if KEY in entry and any(entry[KEY].words)}
+def _words_of(story: StoryRows) -> Words:
+    return {(panel, name): places for panel, own in enumerate(story.words) for name, places in own.items()}
 
 
-def watch(transformer_options: dict, run: Run, layers: Iterable[tuple[Layer, int]], size: tuple[int, int], words: Words, uuids: set) -> None:
+def watch(transformer_options: dict, run: Run, layers: Iterable[tuple[Layer, int]], size: tuple[int, int], words: Mapping[object, Words]) -> None:
     """Tells `run.attended` what the layers of one sampling attend to. What another pack has set for a layer is called by
     ours, not lost."""
-    replace_layers(transformer_options, "attn2", [layer for layer, _ in layers], _Watcher(run, size, words, uuids).layer)
+    replace_layers(transformer_options, "attn2", [layer for layer, _ in layers], _Watcher(run, size, words).layer)
 
 
 class _Watcher:
-    def __init__(self, run: Run, size: tuple[int, int], words: Words, uuids: set):
-        self._run, self._size, self._words, self._uuids = run, size, words, uuids
+    def __init__(self, run: Run, size: tuple[int, int], words: Mapping[object, Words]):
+        self._run, self._size, self._words = run, size, words
         self._columns: dict[tuple, tuple] = {}
 
     def __deepcopy__(self, memo) -> _Watcher:
@@ -44,7 +48,8 @@ class _Watcher:
         """The host's attn2 replacement for one layer: (q, k, v, extra_options) to the layer's output before to_out."""
 
         def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict) -> torch.Tensor:
-            self._note(q, k, extra_options)
+            if self._run.watching:
+                self._note(q, k, extra_options)
             if previous is not None:
                 return previous(q, k, v, extra_options)
             return host_attention.optimized_attention(
@@ -59,38 +64,41 @@ class _Watcher:
         whole_picture = tuple(extra_options["original_shape"][-2:]) == self._size
         if not whole_picture or grid is None or q.shape[0] != len(uuids) * len(scene.panels) or k.shape[0] != q.shape[0]:
             return
-        for chunk, uuid in enumerate(uuids):
-            if uuid in self._uuids:
-                shown, rows, columns = self._columns_of(scene, k)
-                if shown:
-                    of_chunk = slice(chunk * len(scene.panels), (chunk + 1) * len(scene.panels))
-                    attended = attention_to(q[of_chunk], k[of_chunk], extra_options["n_heads"], rows, columns)
-                    self._run.attended.note(shown, grid, attended)
+        # Where an area is set, the host gives the negative the positive's name.
+        for chunk, (uuid, is_negative) in enumerate(zip(uuids, extra_options["cond_or_uncond"])):
+            if is_negative or uuid not in self._words:
+                continue
+            shown, rows, columns = self._columns_of(uuid, scene, k)
+            if shown:
+                rows = rows + chunk * len(scene.panels)
+                precision = host_attention.get_attn_precision(extra_options["attn_precision"], q.dtype) or q.dtype
+                attended = attention_to(q[rows].to(precision), k[rows].to(precision), extra_options["n_heads"], columns)
+                self._run.attended.note(shown, grid, attended)
 
-    def _columns_of(self, scene: Scene, k: torch.Tensor) -> tuple[tuple[tuple[int, str], ...], torch.Tensor, torch.Tensor]:
+    def _columns_of(self, uuid: object, scene: Scene, k: torch.Tensor) -> tuple[tuple[tuple[int, str], ...], torch.Tensor, torch.Tensor]:
         """The (panel, character) pairs of a scene that have words, the row of each, (shown,) int64, and which keys are its
         words, (shown, keys). A panel that stands in several rows is read in the first."""
-        key = (scene, k.shape[1], k.device, k.dtype)
+        key = (uuid, scene, k.shape[1], k.device)
         if key not in self._columns:
             pairs = dict.fromkeys((panel, name) for panel, names in zip(scene.panels, scene.characters) for name in names)
-            shown = tuple(pair for pair in pairs if pair in self._words)
+            shown = tuple(pair for pair in pairs if self._words[uuid].get(pair))
             columns = torch.zeros(len(shown), k.shape[1])
             for number, pair in enumerate(shown):
-                columns[number, [place for place in self._words[pair] if place < k.shape[1]]] = 1
+                columns[number, [place for place in self._words[uuid][pair] if place < k.shape[1]]] = 1
             rows = torch.tensor([scene.panels.index(panel) for panel, _ in shown], dtype=torch.int64)
-            self._columns[key] = shown, rows.to(k.device), columns.to(k)
+            self._columns[key] = shown, rows.to(k.device), columns.to(k.device)
         return self._columns[key]
 
 
-def attention_to(q: torch.Tensor, k: torch.Tensor, heads: int, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+def attention_to(q: torch.Tensor, k: torch.Tensor, heads: int, columns: torch.Tensor) -> torch.Tensor:
     """How much each query attends to some keys, averaged over heads.
 
     Args:
         q: (batch, tokens, channels). k: (batch, keys, channels).
-        rows: (shown,) int64, of the batch. columns: (shown, keys), 1 for the keys that count.
+        columns: (batch, keys), 1 for the keys that count.
 
-    Returns: (shown, tokens).
+    Returns: (batch, tokens), float32.
     """
     q, k = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k))
-    attended = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(2, 3), dim=-1).mean(1)
-    return (attended[rows] @ columns[:, :, None])[:, :, 0]
+    attended = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(2, 3), dim=-1).mean(1).float()
+    return (attended @ columns[:, :, None])[:, :, 0]

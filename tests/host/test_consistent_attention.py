@@ -176,9 +176,10 @@ def test_the_range_in_percent_is_kept(model, run):
         patch(model, start=0.6, end=0.4)
 
 
-def test_a_range_that_no_step_falls_into_changes_not_a_bit(model, run):
-    assert torch.equal(run(patch(model, start=0.45, end=0.46)), run(model))
-    assert not torch.equal(run(patch(model, start=0.45, end=0.9)), run(model))
+@pytest.mark.parametrize("subject", ["off", "auto"])
+def test_a_range_that_no_step_falls_into_changes_not_a_bit(model, run, subject):
+    assert torch.equal(run(patch(model, start=0.45, end=0.46, subject=subject)), run(model))
+    assert not torch.equal(run(patch(model, start=0.45, end=0.9, subject=subject)), run(model))
 
 
 def test_two_patches_share_the_sampling_between_them(model, run):

@@ -103,22 +103,23 @@ def test_perturbed_attention_guidance_is_kept_and_its_own_pass_shares_too(model,
     assert not torch.allclose(both, run(patch(model)), atol=1e-3) and not torch.allclose(both, run(guided), atol=1e-3)
 
 
-def test_a_whole_up_block_that_a_guidance_replaces_for_its_own_pass_is_replaced_there(model, run):
+@pytest.mark.parametrize("kind", ["attn1", "attn2"])
+def test_a_whole_up_block_that_a_guidance_replaces_for_its_own_pass_is_replaced_there(model, run, kind):
     called = []
 
     def perturbed(q, k, v, extra_options):
         called.append((q.shape, v.shape))
-        return v
+        return v if kind == "attn1" else q * 0
 
     def guidance(args):
-        options = comfy.model_patcher.set_model_options_patch_replace(args["model_options"].copy(), perturbed, "attn1", "output", 0)
+        options = comfy.model_patcher.set_model_options_patch_replace(args["model_options"].copy(), perturbed, kind, "output", 0)
         (found,) = comfy.samplers.calc_cond_batch(args["model"], [args["cond"]], args["input"], args["sigma"], options)
         return args["denoised"] + 0.5 * (args["cond_denoised"] - found)
 
     net = patch(model)
     net.set_model_sampler_post_cfg_function(guidance)
     assert not torch.allclose(run(net), run(patch(model)), atol=1e-3)
-    assert len(called) == STEPS and all(q == v for q, v in called)
+    assert len(called) == STEPS and all(q[0] == PANELS and (q == v or kind == "attn2") for q, v in called)
 
 
 def test_where_another_patch_gives_no_token_for_each_query_sharing_steps_aside(model, run, caplog):

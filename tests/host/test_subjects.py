@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from comfy_extras import nodes_model_downscale
 from fabula.attention.state import SUBJECT_SHARE
 from fabula.attention.subject import AttendedSubjects
 from fabula.demo import models
@@ -29,11 +30,12 @@ def write(lines=LINES, people=PEOPLE, style="(No style)"):
 def words_in(clip, line, people=PEOPLE, style="(No style)"):
     """What the places that `find_words` gives hold, by character."""
     story = write([line], people, style)
-    tokens = clip.tokenize(apply_style(style, story.panels[0].prompt, "")[0])
+    prompt = apply_style(style, story.panels[0].prompt, "")[0]
+    tokens = clip.tokenize(prompt)
     encoder = next(iter(tokens))
     flat = [pair for chunk in tokens[encoder] for pair in chunk]
     decode = getattr(clip.tokenizer, f"clip_{encoder}").inv_vocab
-    found = find_words(clip, story.panels[0], tokens)
+    (found,) = find_words(clip, story, [prompt], [tokens])
     return {name: "".join(decode[flat[at][0]] for at in places).replace("</w>", " ").strip() for name, places in found.items()}
 
 
@@ -44,41 +46,44 @@ def words_in(clip, line, people=PEOPLE, style="(No style)"):
     ("(at dusk:1.3) [Mia] waves", "[Mia] a girl, (red coat:1.4)", {"Mia": "a girl , red coat"}),
     ("very " * 90 + "far away [Bob] waves", PEOPLE, {"Bob": "an old man"}),
     ("[NC] an old man is not there", PEOPLE, {}),
+    ("[Mia], [Bob]! They wave", "[Mia] a girl.\n[Bob] an old man.", {"Mia": "a girl", "Bob": "an old man"}),  # ".," is one token
+    ("[Art] hangs there", "[Art] art", {"Art": "art"}),  # a word of the style's, too
 ])
-@pytest.mark.parametrize("style", ["(No style)", "Line art"])
+@pytest.mark.parametrize("style", ["(No style)", "Line art", "Digital/Oil Painting"])
 def test_the_words_of_each_character_are_found_in_the_encoded_prompt(clip, line, people, expected, style):
     assert words_in(clip, line, people, style) == expected
 
 
 def test_the_same_description_twice_is_told_apart_by_order(clip):
     story = write(["[Ann] waves to [Eve]"], "[Ann] a girl\n[Eve] a girl")
-    found = find_words(clip, story.panels[0], clip.tokenize(story.panels[0].prompt))
+    prompt = story.panels[0].prompt
+    (found,) = find_words(clip, story, [prompt], [clip.tokenize(prompt)])
     assert len(found["Ann"]) == len(found["Eve"]) == 2 and max(found["Ann"]) < min(found["Eve"])
 
 
 def test_rows_have_the_words_of_their_panels_and_the_negative_ones_none(clip):
     positive, negative = encode_story(clip, write(), SIZE, SIZE, [5, 0])
     rows = positive[0][1][KEY]
-    assert rows.panels == (5, 0) and set(rows.words[0]) == {"Mia", "Bob"} and set(rows.words[1]) == {"Mia"}
+    assert rows.panels == (5, 0) and set(rows.words[5]) == {"Mia", "Bob"} and set(rows.words[0]) == {"Mia"}
     assert not any(negative[0][1][KEY].words)
 
 
 def test_attention_to_some_keys_is_their_share_of_the_softmax():
     torch.manual_seed(0)
     q, k, columns = torch.randn(2, 6, 8), torch.randn(2, 5, 8), torch.tensor([[0.0, 1, 1, 0, 0]])
-    got = attention_to(q, k, 2, torch.tensor([1]), columns)
+    got = attention_to(q[1:], k[1:], 2, columns)
     heads = [torch.softmax(q[1, :, part] @ k[1, :, part].T / 2, -1)[:, 1:3].sum(-1) for part in (slice(0, 4), slice(4, 8))]
     assert torch.allclose(got[0], sum(heads) / 2, atol=1e-6)
 
 
 @pytest.fixture()
 def tell(model, clip):
-    def told(story, panels="", net=None, cfg=3.0, sampler="euler", **options):
+    def told(story, panels="", net=None, cfg=3.0, sampler="euler", size=SIZE, **options):
         chosen = chosen_panels(story, panels, 2)
-        conditioning = encode_story(clip, story, SIZE, SIZE, chosen)
+        conditioning = encode_story(clip, story, size, size, chosen)
         patched = apply(net or model, Options(**{"schedule": "always", "tile_size": 2, "id_length": 2, "subject": "auto", **options}))
         with torch.inference_mode():
-            found = sample(patched, *conditioning, empty_latents(chosen, SIZE, SIZE), 1, STEPS, cfg, sampler)
+            found = sample(patched, *conditioning, empty_latents(chosen, size, size), 1, STEPS, cfg, sampler)
         return {panel + 1: picture for panel, picture in zip(chosen, found)}
 
     return told
@@ -99,6 +104,12 @@ def test_a_panel_alone_is_that_of_the_whole_story(tell, sampler):
     assert equal(tell(write(), "6", sampler=sampler), whole) and equal(tell(write(), "3,5", sampler=sampler), whole)
 
 
+@pytest.mark.parametrize("panels", ["5", "6", "7"])
+def test_one_of_several_panels_of_two_is_that_of_the_whole_story(tell, panels):
+    story = write([*LINES[:4], "[Mia] meets [Bob]", "[Bob] sees [Mia] in the city", "[Mia] and [Bob] on the beach"])
+    assert equal(tell(story, panels, tile_size=3), tell(story, tile_size=3))
+
+
 def test_batched_and_split_conditionings_agree(tell, model, monkeypatch):
     together = tell(write())
     monkeypatch.setattr(type(model.model), "memory_required", lambda *args, **kwargs: 1e15)
@@ -108,21 +119,54 @@ def test_batched_and_split_conditionings_agree(tell, model, monkeypatch):
 
 @pytest.mark.parametrize("mode", ["anchors", "window", "batch"])
 def test_as_many_tokens_are_drawn_in_every_step_and_a_panel_of_two_is_drawn_for_each(tell, model, mode):
-    lengths, rows = set(), set()
+    lengths, rows = set(), {}
 
     def count(host, q, k, v, *args, **kwargs):
         options = kwargs.get("transformer_options") or {}
         if options.get("block", ("",))[0] == "output" and k.shape[1] > q.shape[1] and k.shape[1] != 77:
             lengths.add((q.shape[1], k.shape[1]))
-            rows.add(q.shape[0])
+            rows.setdefault(options["block"], set()).add(q.shape[0])
         return host(q, k, v, *args, **kwargs)
 
     net = model.clone()
     net.model_options["transformer_options"]["optimized_attention_override"] = count
     tell(write(), net=net, mode=mode, tile_size=3)
-    for tokens in {tokens for tokens, _ in lengths}:
-        drawn = round(0.5 * SUBJECT_SHARE * tokens)
-        assert all((keys - tokens) % drawn == 0 for own, keys in lengths if own == tokens)
+    assert {tokens for tokens, _ in lengths} == {16, 4}
+    for tokens, keys in lengths:
+        assert (keys - tokens) % round(0.5 * SUBJECT_SHARE * tokens) == 0
+    # Each of both halves of CFG: the anchors, who see one other; and the panel of two, once for each.
+    assert mode != "anchors" or set.union(*rows.values()) >= {2 * 4, 2 * 2}
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_a_patch_that_shrinks_the_picture_in_the_first_steps_goes_with_it(tell, model, block):
+    shrunk = nodes_model_downscale.PatchModelAddDownscale
+    shrink = shrunk.execute if hasattr(shrunk, "execute") else shrunk().patch
+    net = shrink(model, block, 2.0, 0.0, 0.4, True, "bicubic", "bicubic")[0]
+    found = tell(write(), net=net, size=128)
+    assert all(picture.isfinite().all() for picture in found.values()) and not equal(found, tell(write(), size=128))
+
+
+def test_where_another_patch_leaves_fewer_keys_nobody_knows_where_they_lie(tell, model):
+    net = model.clone()
+    net.set_model_attn1_patch(lambda n, context, value, options: (n, context[:, ::2], value[:, ::2]))
+    found = tell(write(), net=net)
+    assert equal(found, tell(write(), net=net)) and all(picture.isfinite().all() for picture in found.values())
+
+
+def test_text_encoders_of_other_families_have_no_words_to_look_for(clip):
+    class OneToken:
+        def tokenize(self, text):
+            return {"gemma": [[(7, 1.0)]]}
+
+    story = write(LINES[:1])
+    assert find_words(OneToken(), story, ["any"], [{"gemma": [[(7, 1.0)]]}]) == [{}]
+
+
+def test_words_that_are_not_found_are_named(clip, caplog):
+    story = write(LINES[:1])
+    assert find_words(clip, story, [story.panels[0].prompt], [clip.tokenize("something else")]) == [{}]
+    assert "panel 1: the words of [Mia] are not found" in caplog.text
 
 
 def test_conditionings_without_a_story_share_whole_panels(model, clip):

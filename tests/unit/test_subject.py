@@ -97,6 +97,18 @@ def test_layers_of_two_resolutions_are_averaged_by_their_number():
     assert inside(subjects.find(0, ["Mia"], GRID)["Mia"].inside) == inside(square(0, 4, 8, 4))
 
 
+def test_maps_that_change_their_size_or_are_no_numbers_leave_what_is_known():
+    subjects, shown = AttendedSubjects(), ((0, "Mia"),)
+    subjects.note(shown, (4, 4), torch.nn.functional.avg_pool2d(square(0, 0, 8, 4)[None], 2).reshape(1, 16))
+    subjects.begin(1)
+    subjects.note(shown, GRID, square(0, 0, 8, 4).reshape(1, 64))
+    subjects.begin(2)
+    assert inside(subjects.find(0, ["Mia"], GRID)["Mia"].inside) == inside(square(0, 0, 8, 4))
+    subjects.note(shown, GRID, torch.full((1, 64), float("nan")))
+    subjects.begin(3)
+    assert inside(subjects.find(0, ["Mia"], GRID)["Mia"].inside) == inside(square(0, 0, 8, 4))
+
+
 # Mia alone, Bob alone, both, Mia alone, nobody.
 CAST = Cast((("Mia",), ("Bob",), ("Mia", "Bob"), ("Mia",), ()))
 MASKS = {
@@ -165,3 +177,12 @@ def test_what_both_are_goes_to_whom_it_is_of_most(score, expected):
     mia = Subject(torch.tensor([True] * 4 + [False] * 4), torch.ones(8))
     bob = Subject(torch.tensor([score > 1] * 2 + [False] * 2 + [True] * 4), torch.full((8,), score))
     assert {name: int(subject.inside.sum()) for name, subject in divide({"Mia": mia, "Bob": bob}).items()} == expected
+
+
+def test_words_are_watched_from_the_step_before_the_first_that_shares_to_the_last():
+    run = Run([Settings(0.5, 0.5, "always", 0, 4.0, 2.0, subjects=AttendedSubjects())], SIGMAS, True, frozenset())
+    watching = []
+    for sigma in SIGMAS[:-1].tolist():
+        run.begin(sigma)
+        watching.append(run.watching)
+    assert watching == [False, True, True, False]
