@@ -15,9 +15,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from collections.abc import Callable
 
 from side_by_side import in_host, machine, peak_bytes, ratio, shown, time_in_turns
 
+WITH_MEMORY = ("plain", "fabula", "mask", "reprojecting")
 LAYERS = {"1024 x 1280": (1024, 1280, 20, 30), "4096 x 640": (4096, 640, 10, 6)}  # tokens, channels, heads; layers in SDXL
 
 
@@ -37,35 +39,30 @@ def run(options: argparse.Namespace) -> int:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = getattr(torch, options.dtype or ("float16" if device.type == "cuda" else "float32"))
-    print(f"{machine()}, {dtype}, {options.repeats} rounds; medians with 95 % intervals over rounds")
+    print(f"{machine()}, {dtype}, {options.repeats} rounds; medians with 95 % intervals over rounds. 36 layers: all of SDXL's up blocks, from the medians")
     print("| layer | panels | rate | fabula / plain | fabula / mask | reprojecting / mask | attend + gather / bare | MB plain | MB fabula | MB mask | MB reprojecting |")
     print("|---" * 11 + "|")
-    whole: dict[tuple[int, float], dict[str, float]] = {}
-    for name, (tokens, channels, heads, layers) in LAYERS.items():
-        for panels in options.panels:
-            for rate in options.rates:
+    for panels in options.panels:
+        for rate in options.rates:
+            seconds: dict[str, float] = {}
+            megabytes: dict[str, float] = {}
+            for name, (tokens, channels, heads, layers) in LAYERS.items():
                 ways = make_ways(panels, tokens, channels, heads, rate, device, dtype)
                 check_alike(ways)
-                seconds = time_in_turns(ways, options.repeats)
-                megabytes = {way: peak_bytes(ways[way]) / 1e6 for way in ("plain", "fabula", "mask", "reprojecting")}
-                total = whole.setdefault((panels, rate), {})
-                for way in ("fabula", "mask", "reprojecting"):
-                    total[f"{way} MB"] = max(total.get(f"{way} MB", 0.0), megabytes[way] - megabytes["plain"])
-                for way, values in seconds.items():
-                    total[way] = total.get(way, 0.0) + layers * statistics.median(values)
-                cells = [
-                    shown(ratio(seconds[a], seconds[b]))
-                    for a, b in (("fabula", "plain"), ("fabula", "mask"), ("reprojecting", "mask"), ("gather and attend", "bare"))
-                ]
-                memory = [f"{each:.0f}" for each in megabytes.values()]
-                print("| " + " | ".join([name, str(panels), f"{rate:g}", *cells, *memory]) + " |", flush=True)
-    print("\nAll 36 layers of SDXL's up blocks, from the medians above:")
-    print("| panels | rate | fabula / plain | fabula / mask | reprojecting / mask | memory beyond plain, fabula / mask | reprojecting / mask |")
-    print("|---" * 7 + "|")
-    for (panels, rate), total in whole.items():
-        pairs = (("fabula", "plain"), ("fabula", "mask"), ("reprojecting", "mask"), ("fabula MB", "mask MB"), ("reprojecting MB", "mask MB"))
-        print("| " + " | ".join([str(panels), f"{rate:g}", *(f"{total[a] / total[b]:.2f}" for a, b in pairs)]) + " |")
+                times = time_in_turns(ways, options.repeats)
+                peaks = {way: peak_bytes(ways[way]) / 1e6 for way in WITH_MEMORY}
+                print_row(name, panels, rate, lambda a, b: shown(ratio(times[a], times[b])), peaks)
+                for way, values in times.items():
+                    seconds[way] = seconds.get(way, 0.0) + layers * statistics.median(values)
+                megabytes = {way: max(peak, megabytes.get(way, 0.0)) for way, peak in peaks.items()}
+            print_row("36 layers", panels, rate, lambda a, b: f"{seconds[a] / seconds[b]:.2f}", megabytes)
     return 0
+
+
+def print_row(name: str, panels: int, rate: float, compared: Callable[[str, str], str], megabytes: dict[str, float]) -> None:
+    pairs = (("fabula", "plain"), ("fabula", "mask"), ("reprojecting", "mask"), ("gather and attend", "bare"))
+    cells = [name, str(panels), f"{rate:g}", *(compared(a, b) for a, b in pairs), *(f"{each:.0f}" for each in megabytes.values())]
+    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def check_alike(ways: dict) -> None:
