@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from comfy.sd import CLIP
 
-from ..story.script import Story
+from ..story.model import Panel, Story
 from ..story.styles import apply_style
 from . import story_rows
+from .prompt_tokens import pad_chunks, tokenize
 from .prompt_words import find_words
 
 NODE = "Fabula_EncodeStory"
@@ -29,11 +30,11 @@ def encode_story(clip: CLIP | None, story: Story, width: int, height: int,
             "checkpoint, or load one with CLIPLoader or DualCLIPLoader."
         )
     panels = range(len(story.panels)) if panels is None else panels
-    texts = [apply_style(story.style, panel.prompt, story.negative) for panel in story.panels]
-    positives = [clip.tokenize(positive) for positive, _ in texts]
-    negatives = [clip.tokenize(negative) for _, negative in texts]
+    texts = [_texts(story, panel) for panel in story.panels]
+    positives = [_tokenize(clip, panel, positive, story) for panel, (positive, _) in zip(story.panels, texts)]
+    negatives = [tokenize(clip, negative) for _, negative in texts]
     words = find_words(clip, story, [positive for positive, _ in texts], positives)
-    _pad_chunks(clip, [*positives, *negatives])  # over the whole story: a panel asked for alone is encoded just the same
+    pad_chunks(clip, [*positives, *negatives])  # over the whole story: a panel asked for alone is encoded just the same
     positives, negatives = ([prompts[panel] for panel in panels] for prompts in (positives, negatives))
     size = {"width": width, "height": height, "crop_w": 0, "crop_h": 0, "target_width": width, "target_height": height}
     described = {**size, story_rows.KEY: story_rows.describe(story, panels, words)}
@@ -41,13 +42,23 @@ def encode_story(clip: CLIP | None, story: Story, width: int, height: int,
     return _encode_rows(clip, positives, described), _encode_rows(clip, negatives, undescribed)
 
 
-def _pad_chunks(clip: CLIP, prompts: list[dict]) -> None:
-    """Appends chunks of the empty prompt until each encoder has equally many chunks of every prompt."""
-    empty = clip.tokenize("")
-    for encoder in empty:
-        longest = max(len(prompt[encoder]) for prompt in prompts)
-        for prompt in prompts:
-            prompt[encoder] = [*prompt[encoder], *([empty[encoder][0]] * (longest - len(prompt[encoder])))]
+def _texts(story: Story, panel: Panel, prompt: str | None = None) -> tuple[str, str]:
+    """The panel's prompt, or another one, and its negative prompt, both in its style."""
+    negative = ", ".join(part for part in (story.negative, panel.options.negative) if part)
+    return apply_style(panel.options.style or story.style, panel.prompt if prompt is None else prompt, negative)
+
+
+def _tokenize(clip: CLIP, panel: Panel, positive: str, story: Story) -> dict:
+    tokens = tokenize(clip, positive)
+    if panel.options.prompt_2:
+        if "g" not in tokens:
+            raise ValueError(
+                f"{NODE}: panel {panel.number} of input 'story' has prompt_2=, but input 'clip' has no second text encoder as SDXL's. Delete it, "
+                "or use an SDXL checkpoint."
+            )
+        second, _ = _texts(story, panel, panel.options.prompt_2)
+        tokens["g"] = tokenize(clip, second)["g"]
+    return tokens
 
 
 def _encode_rows(clip: CLIP, prompts: list[dict], extra: dict) -> Conditioning:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from comfy.sd import CLIP
 
-from ..story.script import Panel, Story
+from ..story.model import Panel, Story
+from .prompt_tokens import tokenize
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequen
     Args:
         prompts: the panels' prompts with their style, which hold `panel.prompt` as it is.
         encoded: what `clip` made of each: encoder to chunks of (id, weight). All of SDXL's encoders have the same words at
-            the same places.
+            the same places, unless a panel has a prompt of its own for the second.
     """
     reader = _Reader(clip)
     found = [reader.find(panel, prompt, tokens) for panel, prompt, tokens in zip(story.panels, prompts, encoded)]
@@ -39,7 +40,7 @@ class _Reader:
     def __init__(self, clip: CLIP):
         self._clip = clip
         empty = clip.tokenize("")
-        self._encoder = next(iter(empty))
+        self._encoder = "l" if "l" in empty else next(iter(empty))  # `prompt_2=` is for the other one of SDXL
         frame = [token for token, *_ in empty[self._encoder][0][:2]]
         # CLIP's prompts stand between a start and an end; those of other families may not, and are not searched.
         self._frame = frame if len(frame) == 2 and all(isinstance(token, int) for token in frame) else None
@@ -63,7 +64,7 @@ class _Reader:
         return found
 
     def _ids(self, text: str) -> list:
-        return self._read(self._clip.tokenize(text))[0]
+        return self._read(tokenize(self._clip, text))[0]
 
     def _read(self, tokens: dict) -> tuple[list, list[int]]:
         """The ids of a prompt without start, end and padding, and their places in the chunks laid end to end."""

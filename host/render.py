@@ -10,7 +10,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP, VAE
 from PIL import Image
 
-from ..story.script import Panel, Story
+from ..story.model import Panel, Story
 from .encode_story import empty_latents, encode_story
 from .images import to_images
 

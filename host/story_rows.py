@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..attention.cast import EVERYBODY, Cast
-from ..story.script import Panel, Story
+from ..story.model import Panel, Story
 
 KEY = "fabula"
 
@@ -27,7 +27,7 @@ def describe(story: Story, panels: Iterable[int], words: Sequence[Mapping[str, t
     """The rows of a batch that holds `panels` (from 0) of `story`."""
     panels = tuple(panels)
     cast = Cast(tuple(_names(story, panel) for panel in story.panels))
-    return StoryRows(cast, panels, tuple(story.panels[panel].seed for panel in panels), tuple(words or [{}] * len(story.panels)))
+    return StoryRows(cast, panels, tuple(story.panels[panel].options.seed for panel in panels), tuple(words or [{}] * len(story.panels)))
 
 
 def _names(story: Story, panel: Panel) -> tuple[str, ...]:

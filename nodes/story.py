@@ -31,7 +31,8 @@ class StoryScript(io.ComfyNode):
                 io.String.Input(
                     "panels", multiline=True, default=PANELS,
                     tooltip="One panel a line: [Name] what happens # caption. Without a # the line is its own caption. [NC]: nobody "
-                    "is in it. seed=7 before the #: noise of its own, to draw one panel anew.",
+                    "is in it. ## a harbour at dusk: the scene of the panels below. Ahead of the #, for this panel alone: seed=7, "
+                    'style="Line art", negative="crowd", prompt_2="..." for SDXL\'s second text encoder.',
                 ),
                 io.Combo.Input("style", options=list(STYLES), default=NO_STYLE, tooltip="Words put around every panel's prompt."),
                 io.String.Input("negative", multiline=True, default="", tooltip="What no panel shall show. The style adds its own."),

@@ -3,9 +3,11 @@
 Characters, one a line:      [Bob] a man with a grey beard, blue coat   # a note, not sent to the model
 Panels, one a line:          [Bob] feeds the ducks in a park # Every morning Bob feeds the ducks.
                              [NC] an empty bench in the rain
-                             [Bob] sleeps seed=7 # The picture's own noise: draw this panel anew without the others.
+                             ## a harbour at dusk
+                             [Bob] looks at the boats seed=7 negative="people, crowd" # Evening came.
 
-Blank lines and lines that begin with `//` are skipped in both. The grammar is that of StoryDiffusion's
+A line of `##` is a scene: its text ends the prompts of all panels under it, up to the next; a bare `##` ends it. What a panel
+has of its own (`options.py`) stands ahead of the `#`. Blank lines and lines that begin with `//` are skipped in both. The grammar is that of StoryDiffusion's
 demo, with one difference: what it drops in silence is a mistake here.
 All mistakes are collected first and raised together, so that a user corrects a story in one go.
 """
@@ -13,107 +15,26 @@ All mistakes are collected first and raised together, so that a user corrects a 
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+
+from .model import Character, Mention, Mistake, Panel, Story, StoryError
+from .options import QUOTED_OPTION, find_options
+from .styles import STYLES
 
 NO_CHARACTER = "NC"
 COMMENT = "//"
+SCENE = "##"
 TAG = re.compile(r"\[([^\[\]]*)\]")
-SEED = re.compile(r"(?<!\S)seed=(\S*)")
-LARGEST_SEED = 2**64 - 1  # the host's
 
-_SHOWN_MISTAKES = 100  # in the text of the error; `StoryError.mistakes` has them all
-_SHOWN_LINE = 80  # characters of a line quoted in an error
 _SUGGEST_UP_TO = 60  # difflib is quadratic: a tag longer than this is no misspelt name
 
 
-@dataclass(frozen=True)
-class Character:
-    """A character of the story: `tag` is its name in square brackets, `description` what the model reads."""
-
-    tag: str
-    description: str
-
-
-@dataclass(frozen=True)
-class Mention:
-    """Where a panel's prompt holds a character's description: `prompt[start:end]`, in characters."""
-
-    tag: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One picture of the story.
-
-    number: counts panels from 1. line: its line in the `panels` text, from 1.
-    prompt: the text for the model, each tag replaced by its character's description; no style yet.
-    caption: the text for the page; empty where the line ends in a bare `#`.
-    characters: the tags that it names, each once, in order of appearance.
-    alone: the line says [NC]: nobody is in the picture.
-    seed: of the panel's own noise, where the line says `seed=`.
-    """
-
-    number: int
-    prompt: str
-    caption: str
-    characters: tuple[str, ...]
-    line: int
-    mentions: tuple[Mention, ...] = ()
-    alone: bool = False
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
-class Story:
-    """A whole story. `style` is a name in `styles.STYLES`; `negative` the user's own negative prompt."""
-
-    characters: tuple[Character, ...]
-    panels: tuple[Panel, ...]
-    style: str
-    negative: str
-
-    @property
-    def captions(self) -> list[str]:
-        """The captions, one a panel."""
-        return [panel.caption for panel in self.panels]
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One thing wrong in a script. `line` counts from 1; 0 means the input as a whole."""
-
-    input_name: str
-    line: int
-    text: str
-    message: str
-    remedy: str
-
-    def __str__(self) -> str:
-        if not self.line:
-            return f"{self.input_name}: {self.message}. {self.remedy}"
-        quoted = self.text if len(self.text) <= _SHOWN_LINE else self.text[: _SHOWN_LINE - 1] + "…"
-        return f'{self.input_name}, line {self.line}, "{quoted}": {self.message}. {self.remedy}'
-
-
-class StoryError(ValueError):
-    """A script with mistakes. Its text lists them one a line; `mistakes` holds every one."""
-
-    def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(mistakes)
-        lines = [str(mistake) for mistake in self.mistakes[:_SHOWN_MISTAKES]]
-        if len(self.mistakes) > _SHOWN_MISTAKES:
-            lines.append(f"... and {len(self.mistakes) - _SHOWN_MISTAKES} more mistakes.")
-        super().__init__("\n".join(lines))
-
-
-def parse_story(characters: str, panels: str, style: str, negative: str) -> Story:
-    """Read both texts into a Story; raises StoryError with all mistakes of both. The style's name is kept as it is."""
+def parse_story(characters: str, panels: str, style: str, negative: str, styles: Collection[str] = STYLES) -> Story:
+    """Read both texts into a Story; raises StoryError with all mistakes of both. The story's own style is kept as it is; those
+    of single panels must be in `styles`."""
     mistakes: list[Mistake] = []
     cast = _Cast(_parse_characters(characters, mistakes))
-    parsed = _parse_panels(panels, cast, mistakes)
+    parsed = _parse_panels(panels, cast, styles, mistakes)
     if mistakes:
         raise StoryError(mistakes)
     return Story(cast.characters, parsed, style.strip(), _clean(negative))
@@ -190,23 +111,31 @@ def _parse_characters(text: str, mistakes: list[Mistake]) -> list[Character]:
     return characters
 
 
-def _parse_panels(text: str, cast: _Cast, mistakes: list[Mistake]) -> tuple[Panel, ...]:
+def _parse_panels(text: str, cast: _Cast, styles: Collection[str], mistakes: list[Mistake]) -> tuple[Panel, ...]:
     panels: list[Panel] = []
+    scene = ""
     for line_number, line in _lines(text):
-        panels.append(_parse_panel(len(panels) + 1, line_number, line, cast, mistakes))
+        if line.startswith(SCENE):
+            scene = line.lstrip("#").strip()
+            if "[" in scene or "]" in scene:
+                remedy = "Write where and when it is, ## a harbour at dusk, and the characters in the panels under it."
+                mistakes.append(Mistake("panels", line_number, line, "a scene has no tags", remedy))
+        else:
+            panels.append(_parse_panel(len(panels) + 1, line_number, line, scene, cast, styles, mistakes))
     if not panels:
         remedy = "Write one panel a line, for example: [Bob] feeds the ducks in a park # Morning."
         mistakes.append(Mistake("panels", 0, "", "the story has no panels", remedy))
     return tuple(panels)
 
 
-def _parse_panel(number: int, line_number: int, line: str, cast: _Cast, mistakes: list[Mistake]) -> Panel:
+def _parse_panel(number: int, line_number: int, line: str, scene: str, cast: _Cast, styles: Collection[str],
+                 mistakes: list[Mistake]) -> Panel:
 
     def wrong(message: str, remedy: str) -> None:
         mistakes.append(Mistake("panels", line_number, line, message, remedy))
 
-    script, caption = _split_caption(line)
-    script, seed = _take_seed(script, wrong)
+    bare, options = find_options(line, _caption_start(line), styles, wrong)
+    script, caption = _split_caption(_clean(bare))
     alone, reported = False, set()
     names: dict[str, None] = {}  # a set that keeps its order
     mentions: list[Mention] = []
@@ -238,22 +167,8 @@ def _parse_panel(number: int, line_number: int, line: str, cast: _Cast, mistakes
     if not _says_something(left):
         wrong("the panel has no text for the picture", "Describe what happens, before the # if there is one.")
     caption = _plain_caption(script if caption is None else caption, cast)
-    return Panel(number, prompt, caption, tuple(names), line_number, tuple(mentions), alone, seed)
-
-
-def _take_seed(script: str, wrong: Callable[[str, str], None]) -> tuple[str, int | None]:
-    """The line without its `seed=`, and the seed."""
-    found = SEED.findall(script)
-    if not found:
-        return script, None
-    remedy = "Write one whole number, for example seed=7."
-    if len(found) > 1:
-        wrong("the panel has more than one seed", remedy)
-    elif not re.fullmatch("[0-9]{1,20}", found[0]) or int(found[0]) > LARGEST_SEED:
-        wrong(f"seed={found[0]} is not a number from 0 to {LARGEST_SEED}", remedy)
-    else:
-        return _clean(SEED.sub(" ", script)), int(found[0])
-    return _clean(SEED.sub(" ", script)), None
+    prompt = ", ".join(part for part in (prompt, scene) if part)
+    return Panel(number, prompt, caption, tuple(names), line_number, tuple(mentions), alone, scene, options)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -271,14 +186,20 @@ def _clean(text: str) -> str:
 
 
 def _split_caption(line: str) -> tuple[str, str | None]:
-    """Text before and after the last `#`; a `#` inside a tag, such as [Guard #2], belongs to the name."""
-    tags = list(TAG.finditer(line))
-    at = line.rfind("#")
-    while tags and at >= 0:
-        tag = tags.pop()
-        if tag.start() < at < tag.end():
-            at = line.rfind("#", 0, tag.start())
+    """Text before and after the last `#`."""
+    at = _caption_start(line)
     return (line, None) if at < 0 else (line[:at], line[at + 1:].strip())
+
+
+def _caption_start(line: str) -> int:
+    """Where the last `#` is, or -1; one inside a tag, such as [Guard #2], belongs to the name, one in quotes to an option."""
+    spans = sorted(match.span() for pattern in (TAG, QUOTED_OPTION) for match in pattern.finditer(line))
+    at = line.rfind("#")
+    while spans and at >= 0:
+        first, last = spans.pop()
+        if first < at < last:
+            at = line.rfind("#", 0, first)
+    return at
 
 
 def _plain_caption(text: str, cast: _Cast) -> str:

@@ -7,6 +7,7 @@ from fabula.demo.train import TextEncoders
 from fabula.host import demo_models
 from fabula.host.encode_story import empty_latents, encode_story
 from fabula.story.script import parse_story
+from fabula.story.styles import apply_style
 
 
 def test_every_panel_is_one_row_of_positive_negative_and_latent(clip, story):
@@ -42,6 +43,47 @@ def test_the_style_is_in_every_prompt(clip, story):
     noir = parse_story("[Mia] a girl in a red coat", "[Mia] waves\n[Mia] runs\n[Mia] reads a book", "Line art", "blurry")
     styled, _ = encode_story(clip, noir, 256, 256)
     assert all(not torch.allclose(a, b) for a, b in zip(plain[0][0], styled[0][0]))
+
+
+def encoded(clip, text):
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))[0][0]
+
+
+def test_a_panels_own_style_negative_and_scene_are_encoded(clip):
+    lines = '## at dusk\n[Mia] waves\n[Mia] runs style="Line art" negative="crowd"'
+    story = parse_story("[Mia] a girl", lines, "(No style)", "blurry")
+    positive, negative = encode_story(clip, story, 256, 256)
+    assert torch.allclose(positive[0][0][:1], encoded(clip, "a girl waves, at dusk"), atol=1e-5)
+    line_art = apply_style("Line art", "a girl runs, at dusk", "blurry, crowd")
+    assert torch.allclose(positive[0][0][1:], encoded(clip, line_art[0]), atol=1e-5)
+    assert torch.allclose(negative[0][0][1:], encoded(clip, line_art[1]), atol=1e-5)
+    assert torch.allclose(negative[0][0][:1], encoded(clip, "blurry"), atol=1e-5)
+
+
+def test_a_second_prompt_goes_to_the_second_encoder_alone_whatever_its_length(clip):
+    long = "soft light on old stones, " * 20
+    story = parse_story("[Mia] a girl", f'[Mia] waves prompt_2="{long}"\n[Mia] runs', "(No style)", "")
+    positive, _ = encode_story(clip, story, 256, 256)
+    first, second = positive[0][0][:, :, :64], positive[0][0][:, :, 64:]
+    assert positive[0][0].shape == (2, 154, 128)
+    assert torch.allclose(first[:1, :77], encoded(clip, "a girl waves")[:, :77, :64], atol=1e-5)
+    assert torch.allclose(second[:1], encoded(clip, long)[:, :, 64:], atol=1e-5)
+    assert torch.allclose(second[1:, :77], encoded(clip, "a girl runs")[:, :, 64:], atol=1e-5)
+
+    class OneEncoder:
+        def tokenize(self, text):
+            return {"l": clip.tokenize(text)["l"]}
+
+    with pytest.raises(ValueError, match="Fabula_EncodeStory: panel 1 .*prompt_2=.*no second text encoder"):
+        encode_story(OneEncoder(), story, 256, 256)
+
+
+def test_break_begins_a_new_chunk_and_words_are_found_behind_it(clip):
+    story = parse_story("[Mia] a girl BREAK red coat", "in a park BREAK [Mia] waves\nbreakfast", "(No style)", "")
+    positive, _ = encode_story(clip, story, 256, 256)
+    assert positive[0][0].shape[1] == 3 * 77
+    assert torch.allclose(positive[0][0][:1], torch.cat([encoded(clip, text) for text in ("in a park", "a girl", "red coat waves")], dim=1), atol=1e-5)
+    assert positive[0][1]["fabula"].words[0]["Mia"] == (77 + 1, 77 + 2, 2 * 77 + 1, 2 * 77 + 2)
 
 
 def test_a_size_that_latents_cannot_have_is_refused():

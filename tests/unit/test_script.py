@@ -4,7 +4,10 @@ import time
 
 import pytest
 
-from fabula.story.script import Character, Story, StoryError, parse_story
+from fabula.story.model import Character, Story, StoryError
+from fabula.story.options import PanelOptions
+from fabula.story.printing import print_story
+from fabula.story.script import parse_story
 
 CAST = "[Bob] a man with a grey beard, blue coat\n[Ann] a girl in a yellow dress"
 
@@ -197,13 +200,66 @@ def test_control_characters_become_spaces():
 
 
 def test_a_seed_is_the_panels_own_and_no_part_of_the_prompt_or_the_caption():
-    story = parse_story("[Bob] a man", "[Bob] runs seed=7 fast # Look!\n[Bob] sits seed=0\n[Bob] seeds=3 grow", "", "")
-    assert [panel.seed for panel in story.panels] == [7, 0, None]
-    assert [panel.prompt for panel in story.panels] == ["a man runs fast", "a man sits", "a man seeds=3 grow"]
-    assert story.captions == ["Look!", "Bob sits", "Bob seeds=3 grow"]
+    story = parse_story("[Bob] a man", "[Bob] runs seed=7 fast # Look!\n[Bob] sits seed=0\n[Bob] knows that x=3", "", "")
+    assert [panel.options.seed for panel in story.panels] == [7, 0, None]
+    assert [panel.prompt for panel in story.panels] == ["a man runs fast", "a man sits", "a man knows that x=3"]
+    assert story.captions == ["Look!", "Bob sits", "Bob knows that x=3"]
 
 
 @pytest.mark.parametrize("text", ["seed=", "seed=x", "seed=-1", "seed=1.5", f"seed={2**64}", "seed=1 seed=2"])
 def test_a_seed_that_is_no_number_is_a_mistake(text):
     with pytest.raises(StoryError, match="line 1.*seed.*seed=7"):
         parse_story("[Bob] a man", f"[Bob] runs {text}", "", "")
+
+
+def test_a_panel_may_have_a_style_a_negative_and_a_second_prompt_of_its_own():
+    one = panel('[Bob] sits style="line art" negative="crowd, #1 fans" prompt_2=\u201csoft light\u201d seed=3 # He waits.')
+    assert one.options == PanelOptions(seed=3, style="Line art", negative="crowd, #1 fans", prompt_2="soft light")
+    assert one.prompt.endswith("coat sits") and one.caption == "He waits."
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "remedy"),
+    [
+        ("[Bob] sits style=Cubism", 'no style called "Cubism"', '"Line art"'),
+        ("[Bob] sits styel=Cubism", "there is no styel=", 'style="Line art"'),
+        ("[Bob] sits seeds=3", "there is no seeds=", "seed=7"),
+        ('[Bob] sits negative=""', "negative= has no value", 'negative="crowd, rain"'),
+        ("[Bob] sits # He waits. seed=3", "seed= stands in the caption", "ahead of the #"),
+        ("[Bob] sits style=Photographic style=Photographic", "more than one style=", "once"),
+        ("## [Bob] at home", "a scene has no tags", "## a harbour at dusk"),
+    ],
+)
+def test_mistakes_in_options_and_scenes(line, message, remedy):
+    found = mistakes(line if line.startswith("[") else f"{line}\n[Bob] sits")
+    assert len(found) == 1 and message in found[0].message and remedy in found[0].remedy
+
+
+def test_a_scene_is_added_to_the_panels_under_it_until_the_next():
+    whole = story("[Bob] wakes\n## a harbour at dusk\n[Bob] walks # On.\n[NC] a bench\n## snow\n[Ann] runs\n##\n[Ann] sleeps")
+    assert [one.scene for one in whole.panels] == ["", "a harbour at dusk", "a harbour at dusk", "snow", ""]
+    assert [one.prompt.rpartition(", ")[2] for one in whole.panels[1:4]] == ["a harbour at dusk", "a harbour at dusk", "snow"]
+    assert whole.panels[2].prompt == "a bench, a harbour at dusk" and whole.panels[2].caption == "a bench"
+    assert [(one.number, one.line) for one in whole.panels] == [(1, 1), (2, 3), (3, 4), (4, 6), (5, 8)]
+
+
+@pytest.mark.parametrize("panels", [
+    "[Bob] feeds the ducks # Every morning.",
+    "[Bob] greets [Ann]\n[NC] rain\n[Bob] sleeps #",
+    "## a harbour, at dusk\n[Bob] at house #7, meets[Ann] # He [softly] rings.\n##\n[Ann] and [Guard #2] run\n## snow #2\n[Guard #2] sits # [Guard #2]!",
+    '[Bob] sits seed=0 style="Line art" negative="a “b”" prompt_2=“he says "no"”',
+    "[小明]在公园 # 小明走",
+])
+def test_a_story_that_is_printed_and_read_again_is_the_same(panels):
+    cast = CAST + "\n[Guard #2] a guard of house #9 #\n[小明] a boy"
+    first = story(panels, cast)
+    again = story(*reversed(print_story(first)))
+    assert again == first and again.panels[0].line
+    assert print_story(again) == print_story(first)
+
+
+def test_scripts_made_to_be_slow_are_not():
+    start = time.perf_counter()
+    for line in ("[#] " * 100_000, "seed=“ " * 100_000, 'seed="' * 100_000, "# " * 200_000, "x=" * 200_000):
+        mistakes(line + "\n[Eve] is unknown")
+    assert time.perf_counter() - start < 10
