@@ -98,7 +98,7 @@ def run_sdxl(options: argparse.Namespace) -> int:
                 parameter.fill_(float(name.endswith("weight")))
     model = comfy.model_patcher.ModelPatcher(base, load_device=device, offload_device=device)
     print(f"SDXL, {sum(p.numel() for p in base.parameters()) / 1e9:.2f} G parameters, {dtype}, made in {time.monotonic() - started:.0f} s")
-    described = StoryRows(Cast((("Mia",),) * 4), tuple(range(4)), (None,) * 4, ({"Mia": (2, 3, 4)},) * 4)
+    described = StoryRows(Cast((("Mia",),) * 4), tuple(range(4)), (None,) * 4, ({"Mia": (2, 3, 4)},) * 4, (0,) * 4)
     size = {"width": options.size, "height": options.size, KEY: described}
     conditioning = [[torch.randn(4, 77, 2048), {"pooled_output": torch.randn(4, 1280), **size}]]
     latent = {"samples": torch.zeros(4, 4, options.size // 8, options.size // 8)}

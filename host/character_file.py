@@ -78,7 +78,8 @@ def _rows_of(node: str, positive: list, latents: int, name: str) -> tuple[list[i
     if names and name not in names:
         raise ValueError(f"{node}: input 'character' is {name!r}, but the story has {', '.join(names)}. Write one of them.")
     solo = set(story.cast.solo_panels(name if names else ""))
-    rows = [row for row, panel in enumerate(story.panels) if panel in solo]
+    # Of several pictures of a panel the first: the others are tellings of their own, where the character looks otherwise.
+    rows = [row for row, panel in enumerate(story.panels) if panel in solo and not story.variants[row]]
     if not rows:
         raise ValueError(f"{node}: input 'character': [{name}] is alone in none of the panels. Add a panel that shows nobody else.")
     return rows, name

@@ -18,6 +18,7 @@ from . import attention_patch
 from .held_characters import Batch, HeldCharacter, join
 from .panel_noise import reseed
 from .panel_tiles import place, sample_tiles
+from .panel_variants import sample_variants
 from .panel_windows import WindowedDenoiser
 from .story_rows import StoryRows, rows_of
 from .word_attention import watch, words_by_entry
@@ -115,9 +116,20 @@ def apply(model: ModelPatcher, options: Options) -> ModelPatcher:
 
 def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sampler, sigmas: torch.Tensor,
                   denoise_mask: torch.Tensor | None = None, callback=None, disable_pbar: bool = False, seed: int | None = None, **kwargs):
-    guider = executor.class_obj
     _check_latents(noise, latent_image)
-    story = rows_of(guider.conds, len(noise), NODE)
+    story = rows_of(executor.class_obj.conds, len(noise), NODE)
+    if denoise_mask is not None:
+        denoise_mask = _one_channel_mask(denoise_mask, noise, executor.class_obj.model_patcher.load_device)
+    arguments = (story, noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed)
+    if any(story.variants):
+        return sample_variants(executor, _sample_story, *arguments, **kwargs)
+    return _sample_story(executor, *arguments, **kwargs)
+
+
+def _sample_story(executor, story: StoryRows, noise: torch.Tensor, latent_image: torch.Tensor, sampler, sigmas: torch.Tensor,
+                  denoise_mask: torch.Tensor | None, callback, disable_pbar: bool, seed: int | None, **kwargs) -> torch.Tensor:
+    """One picture of each panel."""
+    guider = executor.class_obj
     # The host has made these options for this one run, and drops them after it.
     transformer_options = guider.model_options["transformer_options"]
     chain: tuple[Options, ...] = transformer_options[KEY]
@@ -131,8 +143,6 @@ def _outer_sample(executor, noise: torch.Tensor, latent_image: torch.Tensor, sam
     attention_patch.install(transformer_options, run, layers, size)
     first = chain[0]
     device = guider.model_patcher.load_device
-    if denoise_mask is not None:
-        denoise_mask = _one_channel_mask(denoise_mask, noise, device)
     batch = Batch(story, len(noise), guider.conds, reseed(noise, story.seeds), latent_image, denoise_mask)
     held = {id(each.character): each.character.first(first.id_length) for each in chain if each.character is not None}
     batch = join(batch, list(held.values()), seed or 0, device, NODE)
@@ -171,7 +181,8 @@ def _one_channel_mask(mask: torch.Tensor, noise: torch.Tensor, device: torch.dev
 
 def _noise_keys(story: StoryRows, seed: int | None) -> list[tuple[int, ...]]:
     """For each panel of the story, what the noise drawn while sampling it depends on."""
-    keys = [(seed or 0, panel) for panel in range(len(story.cast.panels))]
+    variant = max(story.variants)  # the same in all rows; saved characters have none
+    keys = [(seed or 0, panel, *([variant] if variant else [])) for panel in range(len(story.cast.panels))]
     for panel, own in zip(story.panels, story.seeds):
         if own is not None:
             keys[panel] = (own,)

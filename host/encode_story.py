@@ -17,9 +17,10 @@ NODE = "Fabula_EncodeStory"
 Conditioning = list
 
 
-def encode_story(clip: CLIP | None, story: Story, width: int, height: int,
-                 panels: Sequence[int] | None = None) -> tuple[Conditioning, Conditioning]:
-    """Encodes every panel with its style, and the negative prompt once a panel; or only `panels`, counted from 0.
+def encode_story(clip: CLIP | None, story: Story, width: int, height: int, panels: Sequence[int] | None = None,
+                 images_per_panel: int = 1) -> tuple[Conditioning, Conditioning]:
+    """Encodes every panel with its style, and the negative prompt once a panel; or only `panels`, counted from 0; each as
+    often as it shall be drawn.
 
     Returns: positive and negative; each entry's cond is (panels, 77 x chunks, channels), its pooled output
     (panels, channels). All rows have the length of the story's longest prompt: shorter ones get empty 77-token chunks.
@@ -35,10 +36,10 @@ def encode_story(clip: CLIP | None, story: Story, width: int, height: int,
     negatives = [tokenize(clip, negative) for _, negative in texts]
     words = find_words(clip, story, [positive for positive, _ in texts], positives)
     pad_chunks(clip, [*positives, *negatives])  # over the whole story: a panel asked for alone is encoded just the same
-    positives, negatives = ([prompts[panel] for panel in panels] for prompts in (positives, negatives))
+    positives, negatives = ([prompts[panel] for panel in panels for _ in range(images_per_panel)] for prompts in (positives, negatives))
     size = {"width": width, "height": height, "crop_w": 0, "crop_h": 0, "target_width": width, "target_height": height}
-    described = {**size, story_rows.KEY: story_rows.describe(story, panels, words)}
-    undescribed = {**size, story_rows.KEY: story_rows.describe(story, panels)}
+    described = {**size, story_rows.KEY: story_rows.describe(story, panels, words, images_per_panel)}
+    undescribed = {**size, story_rows.KEY: story_rows.describe(story, panels, None, images_per_panel)}
     return _encode_rows(clip, positives, described), _encode_rows(clip, negatives, undescribed)
 
 
@@ -111,12 +112,14 @@ def chosen_panels(story: Story, text: str, id_length: int) -> list[int]:
     return [*ahead, *(panel for panel in chosen if panel not in ahead)]
 
 
-def empty_latents(panels: Sequence[int], width: int, height: int) -> dict:
-    """One empty latent a panel, (panels, 4, height / 8, width / 8), numbered so that a panel keeps its noise.
+def empty_latents(panels: Sequence[int], width: int, height: int, images_per_panel: int = 1, story_panels: int = 0) -> dict:
+    """One empty latent a picture, (panels x images_per_panel, 4, height / 8, width / 8), numbered so that a panel keeps its
+    noise, its first picture also that which it has as the only one. `story_panels`: how many there are in the whole story.
 
     Raises: ValueError for a size that is not a multiple of 8.
     """
     for name, size in (("width", width), ("height", height)):
         if size % 8:
             raise ValueError(f"{NODE}: input '{name}' is {size}, but must be a multiple of 8; {size // 8 * 8} is near.")
-    return {"samples": torch.zeros(len(panels), 4, height // 8, width // 8), "batch_index": list(panels)}
+    numbers = [panel + variant * story_panels for panel in panels for variant in range(images_per_panel)]
+    return {"samples": torch.zeros(len(numbers), 4, height // 8, width // 8), "batch_index": numbers}

@@ -98,6 +98,7 @@ def _join_one(batch: Batch, character: HeldCharacter, generator: torch.Generator
         story=StoryRows(
             cast, (*batch.story.panels, *range(len(cast.panels) - count, len(cast.panels))), (*batch.story.seeds, *[None] * count),
             (*batch.story.words, *[{character.name: places} if places else {} for places in character.words or [()] * count]),
+            (*batch.story.variants, *[0] * count),
         ),
         conds={
             kind: [_extend(entry, character.positive if kind == "positive" else character.negative, rows) for entry in entries]

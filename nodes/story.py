@@ -75,6 +75,11 @@ class EncodeStory(io.ComfyNode):
                     "id_length", optional=True, default=3, min=1, max=16,
                     tooltip="With panels: how many anchors of each character to put ahead, as in Consistent Attention.",
                 ),
+                io.Int.Input(
+                    "images_per_panel", optional=True, default=1, min=1, max=64,
+                    tooltip="Pictures of each panel, one after the other, to pick from. All first ones are one telling of the story, all "
+                    "second ones another.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="One row a panel."),
@@ -84,7 +89,8 @@ class EncodeStory(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, clip, story, width: int, height: int, panels: str = "", id_length: int = 3) -> io.NodeOutput:
+    def execute(cls, clip, story, width: int, height: int, panels: str = "", id_length: int = 3,
+                images_per_panel: int = 1) -> io.NodeOutput:
         chosen = chosen_panels(story, panels, id_length)
-        latent = empty_latents(chosen, width, height)  # first: it checks the size
-        return io.NodeOutput(*encode_story(clip, story, width, height, chosen), latent)
+        latent = empty_latents(chosen, width, height, images_per_panel, len(story.panels))  # first: it checks the size
+        return io.NodeOutput(*encode_story(clip, story, width, height, chosen, images_per_panel), latent)
