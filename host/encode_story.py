@@ -46,7 +46,7 @@ def encode_story(clip: CLIP | None, story: Story, width: int, height: int, panel
 def _texts(story: Story, panel: Panel, prompt: str | None = None) -> tuple[str, str]:
     """The panel's prompt, or another one, and its negative prompt, both in its style."""
     negative = ", ".join(part for part in (story.negative, panel.options.negative) if part)
-    return apply_style(panel.options.style or story.style, panel.prompt if prompt is None else prompt, negative)
+    return apply_style(panel.options.style or story.style, panel.prompt if prompt is None else prompt, negative, story.styles)
 
 
 def _tokenize(clip: CLIP, panel: Panel, positive: str, story: Story) -> dict:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from pathlib import Path
 
 import folder_paths
 
 from ..comic.lettering import BUILT_IN
+from ..story import style_files
+from ..story.styles import STYLES, Style
 
 FONTS = "fonts"
 CHARACTERS = "fabula_characters"
+STYLE_FILES = "fabula_styles"
 FONT_SUFFIXES = {".ttf", ".otf", ".ttc"}
+
+log = logging.getLogger(__name__)
 
 
 def register() -> None:
-    """Adds models/fonts and models/fabula_characters; folders that the user's extra_model_paths.yaml has named stay."""
-    for name, more in ((FONTS, FONT_SUFFIXES), (CHARACTERS, {".safetensors"})):
+    """Adds models/fonts, models/fabula_characters and models/fabula_styles; folders that the user's extra_model_paths.yaml has
+    named stay."""
+    for name, more in ((FONTS, FONT_SUFFIXES), (CHARACTERS, {".safetensors"}), (STYLE_FILES, style_files.SUFFIXES)):
         folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
         paths, suffixes = folder_paths.folder_names_and_paths[name]
         folder_paths.folder_names_and_paths[name] = (paths, set(suffixes) | more)
@@ -33,6 +41,19 @@ def character_changed(name: str) -> float:
     """When the file of a character was written; what a node's result depends on beside its name."""
     path = folder_paths.get_full_path(CHARACTERS, name)
     return os.path.getmtime(path) if path else 0.0
+
+
+def styles() -> dict[str, Style]:
+    """The built-in styles, and those in the files of models/fabula_styles; one of the same name replaces a built-in one. A
+    file that cannot be read is left out with a warning."""
+    found = dict(STYLES)
+    for name in folder_paths.get_filename_list(STYLE_FILES):
+        path = folder_paths.get_full_path(STYLE_FILES, name)
+        try:
+            found.update(style_files.read_styles(Path(path)) if path else {})
+        except ValueError as error:
+            log.warning("models/%s: %s", STYLE_FILES, error)
+    return found
 
 
 def font_path(name: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..host import folders
 from ..host.encode_story import chosen_panels, empty_latents, encode_story
 from ..story.script import parse_story
-from ..story.styles import NO_STYLE, STYLES, find_style
+from ..story.styles import NO_STYLE, find_style
 from .types import StoryType
 
 CHARACTERS = "[Mia] a girl with ginger hair, red coat, blue trousers"
@@ -34,7 +35,10 @@ class StoryScript(io.ComfyNode):
                     "is in it. ## a harbour at dusk: the scene of the panels below. Ahead of the #, for this panel alone: seed=7, "
                     'style="Line art", negative="crowd", prompt_2="..." for SDXL\'s second text encoder.',
                 ),
-                io.Combo.Input("style", options=list(STYLES), default=NO_STYLE, tooltip="Words put around every panel's prompt."),
+                io.Combo.Input(
+                    "style", options=list(folders.styles()), default=NO_STYLE,
+                    tooltip="Words put around every panel's prompt. Your own: .csv or .json files in models/fabula_styles.",
+                ),
                 io.String.Input("negative", multiline=True, default="", tooltip="What no panel shall show. The style adds its own."),
             ],
             outputs=[
@@ -45,10 +49,15 @@ class StoryScript(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **inputs) -> str:
+        return repr(folders.styles())  # a style's words may have changed
+
+    @classmethod
     def execute(cls, characters: str, panels: str, style: str, negative: str) -> io.NodeOutput:
         try:
-            find_style(style)  # a name that comes over a link has not been checked by the host
-            story = parse_story(characters, panels, style, negative)
+            styles = folders.styles()
+            find_style(style, styles)  # a name that comes over a link has not been checked by the host
+            story = parse_story(characters, panels, style, negative, styles)
         except ValueError as error:
             raise ValueError(f"Fabula_Story cannot read the story.\n{error}") from error
         return io.NodeOutput(story, len(story.panels), "\n".join(story.captions))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from .styles import STYLES, Style
 
 _SHOWN_MISTAKES = 100  # in the text of the error; `StoryError.mistakes` has them all
 _SHOWN_LINE = 80  # characters of a line quoted in an error
@@ -11,7 +13,7 @@ _SHOWN_LINE = 80  # characters of a line quoted in an error
 
 @dataclass(frozen=True)
 class PanelOptions:
-    """seed: of the panel's own noise. style: a name in `styles.STYLES`, in place of the story's. negative: added to the
+    """seed: of the panel's own noise. style: a name in `Story.styles`, in place of the story's. negative: added to the
     story's negative prompt. prompt_2: for SDXL's second text encoder, in place of the prompt."""
 
     seed: int | None = None
@@ -63,12 +65,13 @@ class Panel:
 
 @dataclass(frozen=True)
 class Story:
-    """A whole story. `style` is a name in `styles.STYLES`; `negative` the user's own negative prompt."""
+    """A whole story. `style` is a name in `styles`, what there is to choose from; `negative` the user's own negative prompt."""
 
     characters: tuple[Character, ...]
     panels: tuple[Panel, ...]
     style: str
     negative: str
+    styles: Mapping[str, Style] = field(default_factory=lambda: STYLES, compare=False, repr=False)
 
     @property
     def captions(self) -> list[str]:

@@ -15,11 +15,11 @@ All mistakes are collected first and raised together, so that a user corrects a 
 import difflib
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from .model import Character, Mention, Mistake, Panel, Story, StoryError
 from .options import QUOTED_OPTION, find_options
-from .styles import STYLES
+from .styles import STYLES, Style
 
 NO_CHARACTER = "NC"
 COMMENT = "//"
@@ -29,7 +29,7 @@ TAG = re.compile(r"\[([^\[\]]*)\]")
 _SUGGEST_UP_TO = 60  # difflib is quadratic: a tag longer than this is no misspelt name
 
 
-def parse_story(characters: str, panels: str, style: str, negative: str, styles: Collection[str] = STYLES) -> Story:
+def parse_story(characters: str, panels: str, style: str, negative: str, styles: Mapping[str, Style] = STYLES) -> Story:
     """Read both texts into a Story; raises StoryError with all mistakes of both. The story's own style is kept as it is; those
     of single panels must be in `styles`."""
     mistakes: list[Mistake] = []
@@ -37,7 +37,7 @@ def parse_story(characters: str, panels: str, style: str, negative: str, styles:
     parsed = _parse_panels(panels, cast, styles, mistakes)
     if mistakes:
         raise StoryError(mistakes)
-    return Story(cast.characters, parsed, style.strip(), _clean(negative))
+    return Story(cast.characters, parsed, style.strip(), _clean(negative), styles)
 
 
 class _Cast:

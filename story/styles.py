@@ -4,6 +4,7 @@ The names are those of StoryDiffusion's demo; the words are our own. Weights suc
 `(ink:1.1)` are in the host's prompt syntax. Templates are short, since all of a panel has to share 75 tokens.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 PLACE = "{prompt}"
@@ -55,16 +56,16 @@ STYLES: dict[str, Style] = {
 }
 
 
-def find_style(name: str) -> Style:
+def find_style(name: str, styles: Mapping[str, Style] = STYLES) -> Style:
     """Raises ValueError, with the names there are, for a style that there is not."""
-    if name not in STYLES:
-        known = ", ".join(f'"{known}"' for known in STYLES)
+    if name not in styles:
+        known = ", ".join(f'"{known}"' for known in styles)
         raise ValueError(f'style: there is no style called "{name}". Choose one of: {known}.')
-    return STYLES[name]
+    return styles[name]
 
 
-def apply_style(name: str, prompt: str, negative: str) -> tuple[str, str]:
+def apply_style(name: str, prompt: str, negative: str, styles: Mapping[str, Style] = STYLES) -> tuple[str, str]:
     """The prompt and the negative prompt in a style; "(No style)" gives both back unchanged."""
-    style = find_style(name)
+    style = find_style(name, styles)
     styled = style.template.replace(PLACE, prompt)
     return styled, ", ".join(part for part in (style.negative, negative) if part)

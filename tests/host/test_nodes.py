@@ -3,9 +3,12 @@
 import asyncio
 
 import fabula
+import folder_paths
 import pytest
 import torch
+from fabula.host import folders
 from PIL import Image
+
 
 @pytest.fixture(scope="module")
 def nodes():
@@ -20,6 +23,23 @@ def test_a_bad_story_lists_all_its_mistakes(nodes):
         nodes["Fabula_Story"].execute("[Mia] a girl", "", "(No style)", "")
     with pytest.raises(ValueError, match="Fabula_Story.*\nstyle.*Pastel.*Line art"):
         nodes["Fabula_Story"].execute("[Mia] a girl", "[Mia] runs", "Pastel", "")
+
+
+def test_styles_of_the_users_own_can_be_chosen_and_a_broken_file_spoils_nothing(nodes, clip, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, folders.STYLE_FILES, ([str(tmp_path)], {".csv", ".json"}))
+    (tmp_path / "broken.json").write_text("{")
+    node = nodes["Fabula_Story"]
+    with pytest.raises(ValueError, match='no style called "Ink"'):
+        node.execute("[Mia] a girl", "[Mia] waves", "Ink", "")
+    before = node.fingerprint_inputs()
+    (tmp_path / "own.csv").write_text("name,prompt,negative_prompt\nInk,ink of {prompt},photo\n")
+    folder_paths.filename_list_cache.pop(folders.STYLE_FILES, None)
+    assert "Ink" in next(each.options for each in node.define_schema().inputs if each.id == "style") and node.fingerprint_inputs() != before
+    story = node.execute("[Mia] a girl", "[Mia] waves\n[Mia] runs style=Photographic", "Ink", "").result[0]
+    positive = nodes["Fabula_EncodeStory"].execute(clip, story, 64, 64).result[0]
+    expected = clip.encode_from_tokens_scheduled(clip.tokenize("ink of a girl waves"))[0][0]
+    assert torch.allclose(positive[0][0][:1], expected, atol=1e-5)
+    assert "broken.json cannot be read" in caplog.text
 
 
 def test_an_encoder_that_is_not_there_is_named(nodes, story):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fabula.story.styles import NO_STYLE, STYLES, apply_style
+from fabula.story.style_files import read_styles
+from fabula.story.styles import NO_STYLE, STYLES, Style, apply_style
 
 
 def test_no_style_is_first_and_changes_nothing():
@@ -42,3 +43,31 @@ def test_an_unknown_style_is_an_error_that_lists_the_known():
     with pytest.raises(ValueError, match="Japenese Anime") as caught:
         apply_style("Japenese Anime", "a cat", "")
     assert all(name in str(caught.value) for name in STYLES)
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("own.csv", 'name,prompt,negative_prompt\nInk,"ink of {prompt}, bold",photo\nSoft,"soft, pastel",\n'),
+    ("own.json", '[{"name": "Ink", "prompt": "ink of {prompt}, bold", "negative_prompt": "photo"}, {"name": "Soft", "prompt": "soft, pastel"}]'),
+])
+def test_styles_of_ones_own_come_as_csv_or_json(tmp_path, name, text):
+    (tmp_path / name).write_text("\ufeff" + text, encoding="utf-8")
+    styles = read_styles(tmp_path / name)
+    assert styles == {"Ink": Style("ink of {prompt}, bold", "photo"), "Soft": Style("{prompt}, soft, pastel", "")}
+    assert apply_style("Soft", "a cat", "dogs", styles) == ("a cat, soft, pastel", "dogs")
+
+
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("a.json", "{", "a.json cannot be read as styles"), ("a.json", '{"name": "x"}', "no list of styles"), ("a.json", "[1]", "no list of styles"),
+    ("a.json", '[{"name": 3}]', "style 1: name.*must be texts"), ("a.csv", "x,y\n1,2\n", "style 1 has no name.*name,prompt,negative_prompt"),
+    ("a.csv", "name,prompt\nTwo,{prompt} {prompt}\n", '"Two" has {prompt} more than once'),
+])
+def test_files_that_hold_no_styles_say_why(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_styles(tmp_path / name)
+
+
+def test_a_file_of_other_bytes_is_no_style(tmp_path):
+    (tmp_path / "a.csv").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(ValueError, match="a.csv cannot be read"):
+        read_styles(tmp_path / "a.csv")
