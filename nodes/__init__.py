@@ -6,7 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..host import folders
 from .character import LoadCharacter, PictureCharacter, SaveCharacter
-from .comic import ComicPage
+from .comic import ComicPage, SaveComic
 from .consistency import ConsistentAttention
 from .demo import LoadDemo
 from .story import EncodeStory, StoryScript
@@ -15,4 +15,4 @@ from .story import EncodeStory, StoryScript
 class FabulaExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         folders.register()  # not in `on_load`, which hosts of the supported versions never call
-        return [StoryScript, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter, ComicPage, LoadDemo]
+        return [StoryScript, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter, ComicPage, SaveComic, LoadDemo]

@@ -1,12 +1,12 @@
-"""Panels onto pages: `Fabula_ComicPage`."""
+"""Panels onto pages, and pages into files: `Fabula_ComicPage`, `Fabula_SaveComic`."""
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..comic.lettering import load_font
 from ..comic.page import draw_page
-from ..host import folders
+from ..host import comic_file, folders
 from ..host.images import to_images, to_pixels
 from .types import StoryType
 
@@ -46,3 +46,37 @@ class ComicPage(io.ComfyNode):
         except ValueError as error:
             raise ValueError(f"Fabula_ComicPage: {error}") from error
         return io.NodeOutput([to_pixels([page])])
+
+
+class SaveComic(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Fabula_SaveComic",
+            display_name="Save Comic",
+            category="Fabula/comic",
+            description="Saves all pages to the output folder: as PNG files with the workflow inside, or as one book (PDF, or CBZ for comic "
+            "readers).",
+            is_input_list=True,
+            inputs=[
+                io.Image.Input("pages", tooltip="The pages, from Comic Page."),
+                io.String.Input("filename_prefix", default="comic", tooltip="The file's name; a number is added, nothing is overwritten."),
+                io.Combo.Input("format", options=["png", *comic_file.WRITERS], default="png", tooltip="png: a file a page. pdf, cbz: one file."),
+                io.Int.Input("dpi", optional=True, default=150, min=36, max=1200, tooltip="pdf: pixels of a page an inch of paper."),
+            ],
+            outputs=[],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, pages, filename_prefix, format, dpi=(150,)) -> io.NodeOutput:
+        pictures = [picture for batch in pages for picture in batch]
+        if not pictures:
+            raise ValueError("Fabula_SaveComic: input 'pages' is empty. Connect the pages of Fabula_ComicPage.")
+        if format[0] == "png":
+            results = ui.ImageSaveHelper.save_images(pictures, filename_prefix[0], io.FolderType.output, cls)
+            return io.NodeOutput(ui=ui.SavedImages(results))
+        images = [to_images(picture[None])[0] for picture in pictures]
+        name, subfolder = comic_file.save_book(images, filename_prefix[0], format[0], dpi[0])
+        return io.NodeOutput(ui=ui.PreviewText(f"{len(images)} pages: {'/'.join(part for part in (subfolder, name) if part)}"))

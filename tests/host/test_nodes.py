@@ -1,9 +1,12 @@
 """The nodes as the host sees them."""
 
 import asyncio
+import zipfile
+from types import SimpleNamespace
 
 import fabula
 import folder_paths
+import numpy as np
 import pytest
 import torch
 from fabula.host import folders
@@ -93,3 +96,44 @@ def test_a_caption_that_the_font_cannot_draw_is_named(nodes):
 
     with pytest.raises(ValueError, match="(?s)Fabula_ComicPage.*font.*U\\+72D0"):
         page(nodes, torch.zeros(1, 64, 64, 3), parse_story("", "[NC] a fox # 狐", "(No style)", ""))
+
+
+@pytest.fixture()
+def output(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
+    return tmp_path
+
+
+PAGES = [torch.rand(1, 40, 30, 3), torch.rand(2, 50, 30, 3)]  # pages may differ in size
+
+
+def test_a_comic_is_saved_as_one_book_of_all_pages_and_never_over_another(nodes, output):
+    save = nodes["Fabula_SaveComic"].execute
+    for _ in range(2):
+        told = save(PAGES, ["my/book"], ["cbz"]).ui.as_dict()["text"][0]
+    assert told == "3 pages: my/book_00002_.cbz" and len(list((output / "my").iterdir())) == 2
+    with zipfile.ZipFile(output / "my" / "book_00001_.cbz") as book:
+        assert book.namelist() == ["page_001.png", "page_002.png", "page_003.png"]
+        first = Image.open(book.open("page_001.png"))
+        assert first.size == (30, 40) and np.abs(np.array(first) / 255.0 - PAGES[0][0].numpy()).max() < 0.01
+    save(PAGES, ["my/book"], ["pdf"], [72])
+    pdf = (output / "my" / "book_00003_.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF") and pdf.count(b"/MediaBox") == 3 and b"[ 0 0 30.0 40.0 ]" in pdf
+
+
+def test_pages_as_png_have_the_workflow_in_them(nodes, output):
+    class Saved(nodes["Fabula_SaveComic"]):
+        hidden = SimpleNamespace(prompt={"1": "node"}, extra_pnginfo={"workflow": {"nodes": []}})
+
+    Saved.execute(PAGES, ["page"], ["png"])
+    files = sorted(output.glob("*.png"))
+    assert [Image.open(file).size for file in files] == [(30, 40), (30, 50), (30, 50)]
+    assert Image.open(files[2]).text == {"prompt": '{"1": "node"}', "workflow": '{"nodes": []}'}
+
+
+def test_a_comic_stays_in_the_output_folder(nodes, output):
+    with pytest.raises(Exception, match="(?i)outside"):
+        nodes["Fabula_SaveComic"].execute(PAGES, ["../../escaped"], ["cbz"])
+    assert not list(output.parent.glob("escaped*"))
+    with pytest.raises(ValueError, match="Fabula_SaveComic: input 'pages' is empty"):
+        nodes["Fabula_SaveComic"].execute([], ["x"], ["cbz"])
