@@ -1,5 +1,7 @@
 """Consistent self-attention beside what else users do to a model: each still has its effect."""
 
+import gc
+
 import comfy.lora
 import comfy.model_base
 import comfy.model_management
@@ -146,23 +148,29 @@ def test_image_prompts_in_cross_attention_keep_their_rows(model, run, subject):
     assert torch.allclose(shared[0], run(model)[0], atol=1e-5) and not torch.allclose(shared[1], run(model)[1], atol=1e-3)
 
 
-@pytest.mark.parametrize("subject", ["off", "auto"])
-def test_a_compiled_model_gives_the_same_pictures(model, run, subject):
+@pytest.fixture()
+def dynamo():
     torch._dynamo.reset()
-    compiled, graphs = patch(model, subject=subject), []
+    yield
+    torch._dynamo.reset()
+    gc.collect()  # what it has kept of the model slows down the tests after it
+
+
+def test_a_compiled_model_gives_the_same_pictures(model, run, dynamo):
+    compiled, graphs = patch(model), []
 
     def backend(graph, inputs):
         graphs.append(graph)
         return graph.forward
 
     set_torch_compile_wrapper(compiled, backend=backend)  # as the host's TorchCompileModel, with a compiler that every machine has
-    assert torch.allclose(run(compiled), run(patch(model, subject=subject)), atol=1e-5)
+    assert torch.allclose(run(compiled), run(patch(model)), atol=1e-5)
     assert graphs
 
 
 # The families' own shapes, with few channels: which blocks have attention, and how deep.
 SD15 = {
-    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 320, "num_res_blocks": [1, 1], "channel_mult": [1, 2],
+    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 64, "num_res_blocks": [1, 1], "channel_mult": [1, 2],
     "transformer_depth": [1, 1], "transformer_depth_output": [1, 1, 1, 1], "transformer_depth_middle": 1, "context_dim": 24,
     "use_spatial_transformer": True, "legacy": False,
 }
