@@ -7,6 +7,7 @@ import torch
 host.prepare_in_process(host.find_host())
 torch.set_num_threads(1)  # these nets are so small that threads wait for each other more than they work
 
+import comfy.model_management  # noqa: E402
 from fabula.demo import sizes  # noqa: E402
 from fabula.host import demo_models  # noqa: E402
 from fabula.story.script import parse_story  # noqa: E402
@@ -15,6 +16,15 @@ from fabula.story.script import parse_story  # noqa: E402
 def random_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     demo_models.initialise(module)
     return {k: torch.randn_like(v) * 0.1 if v.ndim > 1 else v for k, v in module.state_dict().items()}
+
+
+@pytest.fixture(autouse=True)
+def no_dead_models():
+    """Copies of `model` that a test has dropped: for each that it still lists, the host collects garbage ahead of every
+    sampling, which made the tests several times slower."""
+    yield
+    listed = comfy.model_management.current_loaded_models
+    listed[:] = [each for each in listed if not each.is_dead()]
 
 
 @pytest.fixture(scope="session")
