@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -139,13 +140,14 @@ def subject_views(scene: Scene, subjects: Subjects, grid: Grid, draw: Callable[[
     """
     found = [subjects.find(panel, names, grid) for panel, names in zip(scene.panels, scene.characters)]
 
+    @functools.cache  # many rows see the same sources
+    def drawn(row: int, name: str) -> torch.Tensor:
+        return draw(scene.panels[row], found[row].get(name))
+
     def seen(row: int, names: Sequence[str]) -> torch.Tensor:
         """The tokens of `names` that the sources of a row show, each once."""
-        drawn = [
-            (other, draw(scene.panels[other], found[other].get(name)))
-            for other in scene.sources[row] for name in names if name in scene.characters[other]
-        ]
-        return laid_out(drawn, keys).unique()
+        shown = [(other, drawn(other, name)) for other in scene.sources[row] for name in names if name in scene.characters[other]]
+        return laid_out(shown, keys).unique()
 
     views = []
     for row, (panel, names) in enumerate(zip(scene.panels, scene.characters)):
