@@ -14,20 +14,32 @@ _SHOWN_LINE = 80  # characters of a line quoted in an error
 @dataclass(frozen=True)
 class PanelOptions:
     """seed: of the panel's own noise. style: a name in `Story.styles`, in place of the story's. negative: added to the
-    story's negative prompt. prompt_2: for SDXL's second text encoder, in place of the prompt."""
+    story's negative prompt. prompt_2: for SDXL's second text encoder, in place of the prompt. crop: (width, height), the
+    shape of the panel's picture on a page."""
 
     seed: int | None = None
     style: str = ""
     negative: str = ""
     prompt_2: str = ""
+    crop: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Character:
-    """A character of the story: `tag` is its name in square brackets, `description` what the model reads."""
+    """A character of the story: `tag` is its name in square brackets, `description` what the model reads, `aliases` what else
+    the story calls it."""
 
     tag: str
     description: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What a character says: `speaker` is its tag; it need not be in the panel's picture."""
+
+    speaker: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class Panel:
     number: counts panels from 1. line: its line in the `panels` text, from 1.
     prompt: the text for the model, each tag replaced by its character's description, the scene at its end; no style yet.
     caption: the text for the page; empty where the line ends in a bare `#`.
+    speech: what is said in the panel, in the order of the line; not part of the caption.
     characters: the tags that it names, each once, in order of appearance.
     alone: the line says [NC]: nobody is in the picture.
     scene: of the heading that it stands under.
@@ -61,6 +74,7 @@ class Panel:
     alone: bool = False
     scene: str = ""
     options: PanelOptions = PanelOptions()
+    speech: tuple[Speech, ...] = ()
 
 
 @dataclass(frozen=True)

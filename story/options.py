@@ -1,4 +1,4 @@
-"""What a panel's line says of this panel alone: `seed=7 style="Line art" negative="crowd" prompt_2="..."`."""
+"""What a panel's line says of this panel alone: `seed=7 crop=16:9 style="Line art" negative="crowd" prompt_2="..."`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from collections.abc import Callable, Collection
 from .model import PanelOptions
 
 LARGEST_SEED = 2**64 - 1  # the host's
+LONGEST_SIDE = 8  # of a crop, times the other: a picture that is longer shows nothing
 EXAMPLES = {
     "seed": "seed=7", "style": 'style="Line art"', "negative": 'negative="crowd, rain"', "prompt_2": 'prompt_2="soft light"',
+    "crop": "crop=16:9",
 }
 _QUOTED = r'"[^"]*"|\u201c[^\u201c\u201d]*\u201d'
 OPTION = re.compile(rf"(?<!\S)([A-Za-z_][A-Za-z_0-9]*)=({_QUOTED}|\S*)")
-QUOTED_OPTION = re.compile(rf"(?<!\S)(?:{'|'.join(EXAMPLES)})=(?:{_QUOTED})")
+QUOTED_OPTION = re.compile(rf"(?<!\S)(?:{'|'.join(EXAMPLES)}|alias)=(?:{_QUOTED})")
+_ALIAS = re.compile(rf"(?<!\S)alias=({_QUOTED}|\S*)")
 _CLOSE = 0.75  # how like an option another word before a "=" is, to be a misspelt one
 
 
@@ -45,14 +48,28 @@ def find_options(line: str, caption_start: int, styles: Collection[str], wrong: 
     kept.append(line[end:])
     return " ".join(kept), PanelOptions(
         _seed(found.get("seed", ""), wrong), _style(found.get("style", ""), styles, wrong), found.get("negative", ""), found.get("prompt_2", ""),
+        _crop(found.get("crop", ""), wrong),
     )
+
+
+def find_aliases(description: str, wrong: Callable[[str, str], None]) -> tuple[str, tuple[str, ...]]:
+    """A character's description without `alias="Mimi, the girl"`, and what else it is called."""
+    names: dict[str, None] = {}
+    for match in _ALIAS.finditer(description):
+        own = [name.strip() for name in match[1].strip('"\u201c\u201d').replace("\uff0c", ",").replace("\u3001", ",").split(",")]
+        if not all(own) or any("[" in name or "]" in name for name in own):
+            wrong("alias= is no list of names", 'Write what else the story calls it: alias="Mimi, the girl".')
+        names.update(dict.fromkeys(name for name in own if name))
+    return " ".join(_ALIAS.sub(" ", description).split()) if names else description.strip(), tuple(names)
 
 
 def print_options(options: PanelOptions) -> list[str]:
     """As they are written in a line."""
     texts = {"style": options.style, "negative": options.negative, "prompt_2": options.prompt_2}
     quoted = [f'{name}="{text}"' if '"' not in text else f"{name}=\u201c{text}\u201d" for name, text in texts.items() if text]
-    return [*([] if options.seed is None else [f"seed={options.seed}"]), *quoted]
+    seed = [] if options.seed is None else [f"seed={options.seed}"]
+    crop = [] if options.crop is None else [f"crop={options.crop[0]}:{options.crop[1]}"]
+    return [*seed, *crop, *quoted]
 
 
 def _seed(text: str, wrong: Callable[[str, str], None]) -> int | None:
@@ -62,6 +79,18 @@ def _seed(text: str, wrong: Callable[[str, str], None]) -> int | None:
         wrong(f"seed={text} is not a number from 0 to {LARGEST_SEED}", "Write one whole number, for example seed=7.")
         return None
     return int(text)
+
+
+def _crop(text: str, wrong: Callable[[str, str], None]) -> tuple[int, int] | None:
+    if not text:
+        return None
+    match = re.fullmatch("([0-9]{1,5})[:x\u00d7]([0-9]{1,5})", text)
+    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 0 < max(width, height) <= LONGEST_SIDE * min(width, height):
+        remedy = f"Write width:height, such as crop=16:9 or crop=2:3; one at most {LONGEST_SIDE} times the other."
+        wrong(f"crop={text} is no shape of a picture", remedy)
+        return None
+    return width, height
 
 
 def _style(name: str, styles: Collection[str], wrong: Callable[[str, str], None]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .model import Panel, Story
+from .model import Character, Panel, Story
 from .options import print_options
+from .speech import print_speech
 
 
 def print_story(story: Story) -> tuple[str, str]:
@@ -15,8 +16,12 @@ def print_story(story: Story) -> tuple[str, str]:
             scene = panel.scene
         lines.append(_print_panel(panel, story))
     # A # in a description is no note as long as another follows.
-    people = (f"[{each.tag}] {each.description}{' #' if '#' in each.description else ''}" for each in story.characters)
+    people = (f"[{each.tag}] {each.description}{_print_aliases(each)}{' #' if '#' in each.description else ''}" for each in story.characters)
     return "\n".join(people), "\n".join(lines)
+
+
+def _print_aliases(character: Character) -> str:
+    return f' alias="{", ".join(character.aliases)}"' if character.aliases else ""
 
 
 def _print_panel(panel: Panel, story: Story) -> str:
@@ -27,4 +32,4 @@ def _print_panel(panel: Panel, story: Story) -> str:
     for character in story.characters:
         if "#" in character.tag:  # only in brackets a name's # is no beginning of a caption
             caption = caption.replace(character.tag, f"[{character.tag}]")
-    return " ".join([*(["[NC]"] if panel.alone else []), prompt, *print_options(panel.options), "#", caption]).rstrip()
+    return " ".join([*(["[NC]"] if panel.alone else []), prompt, *print_options(panel.options), "#", caption, *map(print_speech, panel.speech)]).rstrip()

@@ -1,5 +1,6 @@
 """The story script: what a user types becomes the right panels, and every mistake comes back at once."""
 
+import re
 import time
 
 import pytest
@@ -263,3 +264,63 @@ def test_scripts_made_to_be_slow_are_not():
     for line in ("[#] " * 100_000, "seed=“ " * 100_000, 'seed="' * 100_000, "# " * 200_000, "x=" * 200_000):
         mistakes(line + "\n[Eve] is unknown")
     assert time.perf_counter() - start < 10
+
+
+def test_speech_is_taken_out_of_the_line_with_who_says_it():
+    one = panel('[Bob] waves # A cold day. Bob: "Look, a #1 duck!" He points. [Ann]: “Where?”')
+    assert one.caption == "A cold day. He points."
+    assert [(each.speaker, each.text) for each in one.speech] == [("Bob", "Look, a #1 duck!"), ("Ann", "Where?")]
+    assert one.characters == ("Bob",), "who speaks need not be in the picture"
+    assert panel('[Bob] waves Bob: "seed=7"').caption == "Bob waves"
+
+
+@pytest.mark.parametrize(
+    ("line", "cast", "caption", "speech"),
+    [
+        ("[小明]在跑 # 小明跑。小明：「快！」他走。", "[小明] a boy", "小明跑。他走。", ("小明", "快！")),
+        ("[さくら] walks # さくら：『急いで』", "[さくら] a girl", "", ("さくら", "急いで")),
+        ("[سارة] walks # سارة: «مرحبا»", "[سارة] a girl", "", ("سارة", "مرحبا")),
+        ("[Old Tom] walks # Old Tom: „Halt“ he said", "[Old Tom] a man\n[Tom] a boy", "he said", ("Old Tom", "Halt")),
+        ('[Mia] walks # Mimi: "Hi"', '[Mia] a girl alias="Mimi, the girl"', "", ("Mia", "Hi")),
+    ],
+)
+def test_speech_in_any_script_and_quotes(line, cast, caption, speech):
+    one = panel(line, cast)
+    assert (one.caption, [(each.speaker, each.text) for each in one.speech]) == (caption, [speech])
+
+
+def test_a_quotation_of_nobody_known_stays_in_the_caption():
+    assert panel('[Bob] reads # The sign said: "Closed"').caption == 'The sign said: "Closed"'
+    assert panel('[Bob] reads # He knew Bobby: "Closed"').speech == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('[Bob] waves # [Bop]: "Hi"', r"no character is called \[Bop\].*Did you mean \[Bob\]"),
+        ('[Bob] waves # [NC]: "Hi"', "says nothing.*caption"),
+        ('[Bob] waves # Bob: " "', "Bob says nothing"),
+        ('[Bob] waves # Bob: Bob: "a" "b"', "within speech"),
+        ("[Bob] waves crop=3", "crop=3.*crop=16:9"),
+        ("[Bob] waves crop=0:4", "no shape"),
+        ("[Bob] waves crop=90:1", "at most 8"),
+        ("[Bob] waves # Tall crop=2:3", "in the caption"),
+    ],
+)
+def test_mistakes_in_speech_and_crop(line, words):
+    (mistake,) = mistakes(line)
+    assert re.search(words, str(mistake)), mistake
+    assert mistake.line == 1
+
+
+def test_crop_is_the_shape_of_the_picture_on_the_page():
+    assert panel("[Bob] waves crop=16:9 # Wide.").options.crop == (16, 9)
+    assert panel("[Bob] waves").options.crop is None
+
+
+def test_an_alias_is_another_name():
+    told = story("[Mimi] waves\n[the girl] runs", '[Mia] a girl, red coat alias="Mimi, the girl" # a note')
+    assert told.characters == (Character("Mia", "a girl, red coat", ("Mimi", "the girl")),)
+    assert [each.characters for each in told.panels] == [("Mia",), ("Mia",)]
+    (mistake,) = mistakes("[Ann] waves", '[Mia] a girl alias="Ann"\n[Ann] a woman')
+    assert "[Mia]" in mistake.message and "[Ann]" in mistake.message and mistake.line == 1

@@ -1,0 +1,103 @@
+"""Who is in a story: the lines of `characters`, and which of them a name means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from .model import Character, Mistake
+from .options import find_aliases
+from .speech import NO_CHARACTER, spoken
+from .text import TAG, lines, says_something, split_caption
+
+_SUGGEST_UP_TO = 60  # difflib is quadratic: a tag longer than this is no misspelt name
+
+
+class Cast:
+    """The characters by tag and alias.
+
+    speech: what their speech looks like in a line, for `take_speech`.
+    """
+
+    def __init__(self, characters: list[Character]) -> None:
+        self.characters = tuple(characters)
+        self._exact = {name: character for character in characters for name in (character.tag, *character.aliases)}
+        self._folded: dict[str, list[Character]] = {}
+        for name, character in self._exact.items():
+            self._folded.setdefault(name.casefold(), []).append(character)
+        self._hints: dict[str, str] = {}
+        self.speech = spoken(self._exact)
+
+    def find(self, tag: str) -> Character | None:
+        """The character that a tag means: exactly this name or alias, else the only one of which it differs in case alone."""
+        if tag in self._exact:
+            return self._exact[tag]
+        candidates = self._folded.get(tag.casefold(), [])
+        return candidates[0] if len({character.tag for character in candidates}) == 1 else None
+
+    def hint(self, tag: str) -> str:
+        """What to do about a tag that means no character."""
+        if tag not in self._hints:
+            self._hints[tag] = self._make_hint(tag)
+        return self._hints[tag]
+
+    def _make_hint(self, tag: str) -> str:
+        define = f'add "[{tag}] what it looks like" to characters'
+        if not self.characters:
+            return f"No characters are defined: {define}."
+        same = self._folded.get(tag.casefold())  # two or more here: `find` takes a single one
+        close = [character.tag for character in same] if same else self._closest(tag)
+        known = ", ".join(f"[{character.tag}]" for character in self.characters[:20])
+        known += ", ..." if len(self.characters) > 20 else ""
+        meant = f"Did you mean {' or '.join(f'[{name}]' for name in close)}? " if close else ""
+        return f"{meant}Known: {known}; or {define}."
+
+    def _closest(self, tag: str) -> list[str]:
+        if len(tag) > _SUGGEST_UP_TO:
+            return []
+        return [self._folded[name][0].tag for name in difflib.get_close_matches(tag.casefold(), self._folded, n=1)]
+
+
+def parse_characters(text: str, mistakes: list[Mistake]) -> list[Character]:
+    """Read character lines. A tag with a poor description is kept, so that panels do not call it unknown as well."""
+    found: dict[str, int] = {}
+    characters: list[Character] = []
+    for number, line in lines(text):
+
+        def wrong(message: str, remedy: str, number: int = number, line: str = line) -> None:
+            mistakes.append(Mistake("characters", number, line, message, remedy))
+
+        match = TAG.match(line)
+        if not match:
+            wrong("a character begins with its name in square brackets", "Write: [Name] what it looks like.")
+            continue
+        tag, (description, aliases) = match[1].strip(), find_aliases(split_caption(line[match.end():])[0], wrong)
+        if not tag:
+            wrong("the brackets are empty", "Write the character's name between them: [Name] what it looks like.")
+        elif is_no_character(tag):
+            wrong("[NC] means that a panel has no character", "Give the character another name.")
+        elif tag in found:
+            wrong(f"[{tag}] is already defined on line {found[tag]}", "Rename it or delete one of the two lines.")
+        else:
+            found[tag] = number
+            characters.append(Character(tag, description, aliases))
+            if not says_something(description):
+                wrong(f"[{tag}] has no description", f'Write what it looks like: "[{tag}] a woman in a red coat".')
+            elif TAG.match(description):
+                wrong("a line has room for one character only", "Give every character a line of its own.")
+    _check_aliases(characters, found, mistakes)
+    return characters
+
+
+def _check_aliases(characters: list[Character], lines_of: Mapping[str, int], mistakes: list[Mistake]) -> None:
+    """No name means two characters."""
+    taken = {character.tag: character.tag for character in characters}
+    for character in characters:
+        for alias in character.aliases:
+            if taken.setdefault(alias, character.tag) != character.tag:
+                message = f'[{character.tag}] has the alias "{alias}", which [{taken[alias]}] is called already'
+                mistakes.append(Mistake("characters", lines_of[character.tag], alias, message, "Delete it in one of the two lines."))
+
+
+def is_no_character(tag: str) -> bool:
+    return tag.casefold() == NO_CHARACTER.casefold()

@@ -1,0 +1,64 @@
+"""Speech in a panel's line: `# Mia found a map. Mia: "Look!" Bob: "Where?"`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+
+from .model import Character, Speech
+from .options import QUOTED_OPTION
+from .text import join
+
+NO_CHARACTER = "NC"
+# Opening and closing; the first pair that a text has neither of is that in which it is printed.
+_PAIRS = (('"', '"'), ("\u201c", "\u201d"), ("\u300c", "\u300d"), ("\u300e", "\u300f"), ("\u00ab", "\u00bb"), ("\u201e", "\u201c"))
+QUOTED = "|".join(f"{first}[^{first}{last}]*{last}" for first, last in _PAIRS)
+
+
+def spoken(names: Collection[str]) -> re.Pattern[str]:
+    """What `take_speech` looks for: a name of `names`, or any in brackets, a colon, and a text in quotes."""
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    bare = rf"|(?<!\w)(?P<name>{known})" if known else "|(?P<name>(?!))"
+    return re.compile(rf"{QUOTED_OPTION.pattern}|(?:\[(?P<tag>[^\[\]]*)\]{bare}) ?[:\uff1a] ?(?P<text>{QUOTED})")
+
+
+def take_speech(line: str, pattern: re.Pattern[str], find: Callable[[str], Character | None], hint: Callable[[str], str],
+                wrong: Callable[[str, str], None]) -> tuple[str, tuple[Speech, ...]]:
+    """The line without what is said in it, and what is said; what is wrong with it is told to `wrong`, with what to do.
+
+    Args:
+        pattern: of `spoken`.
+        find: the character of a name, or None; hint: what to do about such a name.
+    """
+    speech, kept, end = [], "", 0
+    for match in pattern.finditer(line):
+        if match["text"] is None:  # an option: what stands in its quotes is its own
+            continue
+        kept, end = _close_gap(kept, line[end:match.start()]), match.end()
+        name, text = (match["tag"] or match["name"] or "").strip(), match["text"][1:-1].strip()
+        speaker = find(name)
+        if name.casefold() == NO_CHARACTER.casefold():
+            wrong("[NC] means nobody, and says nothing", "Write the text without a name: it is a caption then.")
+        elif speaker is None:
+            wrong(f"no character is called [{name}]", hint(name))
+        elif not text:
+            wrong(f"{name} says nothing", f'Write it between the quotes, {name}: "...", or delete it.')
+        else:
+            speech.append(Speech(speaker.tag, text))
+    kept = _close_gap(kept, line[end:])
+    if speech and any(match["text"] for match in pattern.finditer(kept)):
+        wrong("speech stands within speech", 'Write one after the other: Mia: "Look!" Bob: "Where?"')
+    return kept.strip(), tuple(speech)
+
+
+def print_speech(speech: Speech) -> str:
+    """As it is written in a line. The quotes are such as the text has none of."""
+    first, last = next(((a, b) for a, b in _PAIRS if a not in speech.text and b not in speech.text), _PAIRS[0])
+    return f"[{speech.speaker}]: {first}{speech.text}{last}"
+
+
+def _close_gap(left: str, right: str) -> str:
+    """Both sides of what was taken out, with one space where there was any."""
+    if left.endswith(" ") or right.startswith(" "):
+        return f"{left.rstrip(' ')} {right.lstrip(' ')}".lstrip(" ")
+    return join(left, right, read=True)

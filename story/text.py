@@ -1,0 +1,62 @@
+"""The lines of a script: cleaning, tags, and what stands behind a `#`."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from .options import QUOTED_OPTION
+
+COMMENT = "//"
+TAG = re.compile(r"\[([^\[\]]*)\]")
+
+
+def lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that say something, cleaned, with their numbers as a text editor counts them."""
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
+        line = clean(line)
+        if line and not line.startswith(COMMENT):
+            yield number, line
+
+
+def clean(text: str) -> str:
+    """NFC (so that one name has one spelling), control characters and runs of white space as single spaces."""
+    text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in unicodedata.normalize("NFC", text))
+    return " ".join(text.replace("\ufeff", "").split())
+
+
+def split_caption(line: str) -> tuple[str, str | None]:
+    """Text before and after the last `#`."""
+    at = caption_start(line)
+    return (line, None) if at < 0 else (line[:at], line[at + 1:].strip())
+
+
+def caption_start(line: str) -> int:
+    """Where the last `#` is, or -1; one inside a tag, such as [Guard #2], belongs to the name, one in quotes to an option."""
+    spans = sorted(match.span() for pattern in (TAG, QUOTED_OPTION) for match in pattern.finditer(line))
+    at = line.rfind("#")
+    while spans and at >= 0:
+        first, last = spans.pop()
+        if first < at < last:
+            at = line.rfind("#", 0, first)
+    return at
+
+
+def join(left: str, right: str, read: bool = False) -> str:
+    """Both in a row, with a space where words would grow together, and never two.
+
+    A tag may touch its neighbours ("[小明]在公园"). A model needs the space after an inserted description in any script;
+    a reader (`read`) wants none where the script itself has none.
+    """
+    if not left or left[-1] == " ":
+        return left + right.lstrip(" ")
+    if right and left[-1].isalnum() and right[0].isalnum():
+        unspaced = read and "W" in (unicodedata.east_asian_width(left[-1]), unicodedata.east_asian_width(right[0]))
+        return left + ("" if unspaced else " ") + right
+    return left + right
+
+
+def says_something(text: str) -> bool:
+    """Whether a text has a letter, a digit or a pictograph; punctuation alone describes nothing."""
+    return any(unicodedata.category(c)[0] in "LN" or unicodedata.category(c) == "So" for c in text)
