@@ -14,6 +14,7 @@ from .prompt_tokens import pad_chunks, tokenize
 from .prompt_words import find_words
 
 NODE = "Fabula_EncodeStory"
+ENCODERS = ({"l"}, {"g"}, {"h"}, {"l", "g"})  # of SD1.5, the SDXL refiner, SD2.1, SDXL, as the host calls them
 Conditioning = list
 
 
@@ -29,6 +30,12 @@ def encode_story(clip: CLIP | None, story: Story, width: int, height: int, panel
         raise ValueError(
             f"{NODE}: input 'clip' is empty: the checkpoint has no text encoder in it. Use the CLIP of a full SDXL or SD1.5 "
             "checkpoint, or load one with CLIPLoader or DualCLIPLoader."
+        )
+    encoders = clip.tokenize("")
+    if set(encoders) not in ENCODERS:
+        raise ValueError(
+            f"{NODE}: input 'clip' is of another model family: it has the text encoders {', '.join(encoders)}. Fabula works with SDXL, SD1.5 and "
+            "SD2.1: use the CLIP of such a checkpoint."
         )
     panels = range(len(story.panels)) if panels is None else panels
     texts = [_texts(story, panel) for panel in story.panels]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import folder_paths
 
-from ..comic.lettering import BUILT_IN
+from ..comic.typeface import BUILT_IN, Typeface
 from ..story import style_files
 from ..story.styles import STYLES, Style
 
-FONTS = "fonts"
+FONTS = "fabula_fonts"
 CHARACTERS = "fabula_characters"
 STYLE_FILES = "fabula_styles"
 FONT_SUFFIXES = {".ttf", ".otf", ".ttc"}
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def register() -> None:
-    """Adds models/fonts, models/fabula_characters and models/fabula_styles; folders that the user's extra_model_paths.yaml has
+    """Adds models/fabula_fonts, models/fabula_characters and models/fabula_styles; folders that the user's extra_model_paths.yaml has
     named stay."""
     for name, more in ((FONTS, FONT_SUFFIXES), (CHARACTERS, {".safetensors"}), (STYLE_FILES, style_files.SUFFIXES)):
         folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
@@ -56,9 +56,14 @@ def styles() -> dict[str, Style]:
     return found
 
 
-def font_path(name: str) -> str:
-    """What `load_font` takes for a name of `font_names`. Raises: ValueError for a font that is not there."""
-    path = name if name == BUILT_IN else folder_paths.get_full_path(FONTS, name)
-    if path is None:
-        raise ValueError(f"input 'font' is {name!r}, which is not in models/fonts. There are: {', '.join(font_names())}.")
-    return path
+def typeface(name: str) -> Typeface:
+    """A font of `font_names`, with all others behind it for characters that it has not. Raises: ValueError for a font that is not there, or
+    cannot be read."""
+    if name not in font_names():
+        raise ValueError(f"input 'font' is {name!r}, which is not in models/{FONTS}. There are: {', '.join(font_names())}.")
+    others = [other for other in font_names() if other not in (name, BUILT_IN)]
+    return Typeface(_font_path(name), [_font_path(other) for other in others])
+
+
+def _font_path(name: str) -> str:
+    return name if name == BUILT_IN else folder_paths.get_full_path(FONTS, name) or name

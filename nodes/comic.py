@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..comic.lettering import load_font
-from ..comic.page import draw_page
+from ..comic.layouts import LAYOUTS, read_pattern
+from ..comic.page import draw_pages
+from ..comic.panel import CAPTIONS, Lettering, PageStyle
+from ..comic.paper import PAPERS, paper_size
+from ..comic.text_block import is_written_vertically
 from ..host import comic_file, folders
+from ..host.comic_panels import comic_panels
 from ..host.images import to_images, to_pixels
 from .types import StoryType
 
@@ -18,34 +22,70 @@ class ComicPage(io.ComfyNode):
             node_id="Fabula_ComicPage",
             display_name="Comic Page",
             category="Fabula/comic",
-            description="Lays the panels out on a page, each with its caption.",
+            description="Lays the panels out on pages, with their captions and speech balloons.",
             is_input_list=True,
             inputs=[
                 io.Image.Input("images", tooltip="The panels, in the story's order: a batch, or a list of batches."),
-                io.Combo.Input("layout", options=["grid"], default="grid", tooltip="grid: rows of equal panels."),
-                io.Int.Input("page_width", default=1536, min=256, max=8192, step=8, tooltip="Width of the page in pixels."),
-                io.Combo.Input("font", options=folders.font_names(), tooltip="Font of the captions. Put .ttf and .otf files into models/fonts."),
-                io.Int.Input("font_size", default=30, min=6, max=400, tooltip="Size of the captions in pixels."),
-                io.Int.Input("seed", default=0, min=0, max=2**63 - 1, control_after_generate=False, tooltip="Used by layouts that vary; grid does not."),
-                StoryType.Input("story", optional=True, tooltip="Whose captions stand under the panels."),
+                io.Combo.Input(
+                    "layout", options=list(LAYOUTS), default="grid",
+                    tooltip="grid: rows of equal panels. classic: rows of four and six, some stacked. four panel: two rows of two a page. manga: from "
+                    "right to left. webtoon: a tall strip, cut into files. storyboard: a table with the prompts. free: as 'rows' says.",
+                ),
+                io.Int.Input("page_width", default=1536, min=256, max=8192, step=8, tooltip="Width of a page in pixels, where it is not of a paper size."),
+                io.Combo.Input("font", options=folders.font_names(), tooltip="Font of all text. Put .ttf and .otf files into models/fabula_fonts. What "
+                               "it has not is drawn with the others there."),
+                io.Int.Input("font_size", default=30, min=6, max=400, tooltip="Size of the letters in pixels. In balloons and boxes they become smaller "
+                             "where there is no room."),
+                io.Int.Input("seed", default=0, min=0, max=2**63 - 1, control_after_generate=False, tooltip="Of layouts that vary: classic, manga."),
+                StoryType.Input("story", optional=True, tooltip="Whose captions and speech stand in the panels."),
+                io.Combo.Input(
+                    "captions", optional=True, options=list(CAPTIONS), default="auto",
+                    tooltip="strip: under the picture. box: in it, where it is emptiest. outlined: letters straight on the picture. none. auto: as the "
+                    "layout has them.",
+                ),
+                io.Combo.Input("paper", optional=True, options=list(PAPERS), default=PAPERS[0], tooltip="A page of this size at 'dpi'; or as wide as "
+                               "page_width and as high as it takes."),
+                io.Int.Input("dpi", optional=True, default=150, min=36, max=1200, tooltip="Pixels an inch of paper."),
+                io.Int.Input("page_height", optional=True, default=0, min=0, max=16384, step=8, tooltip="Height of a page in pixels. 0: as high as it "
+                             "takes. webtoon: of a file at most."),
+                io.String.Input("rows", optional=True, default="2,1,3", tooltip="free: how many panels each row of a page has."),
+                io.Int.Input("gutter", optional=True, default=-1, min=-1, max=400, tooltip="Pixels between panels. -1: by the page's width."),
+                io.Int.Input("border", optional=True, default=-1, min=-1, max=100, tooltip="Pixels of a panel's border. -1: by the page's width."),
+                io.Combo.Input(
+                    "text_direction", optional=True, options=["auto", "horizontal", "vertical"], default="auto",
+                    tooltip="Of balloons. auto: vertical in manga for Chinese and Japanese.",
+                ),
+                io.Boolean.Input("shadow", optional=True, default=False, tooltip="A soft shadow under balloons, boxes and outlined letters."),
+                io.Mask.Input(
+                    "masks", optional=True,
+                    tooltip="Where the characters, or their faces, are: pictures are cut around them, nothing covers them, tails point to them. One a panel, "
+                    "one for each character of each panel, or one for all.",
+                ),
+                io.Custom("BOUNDING_BOX").Input("face_boxes", optional=True, tooltip="Boxes of faces that nothing may cover: one, or a list, a panel."),
             ],
             outputs=[io.Image.Output(display_name="pages", is_output_list=True, tooltip="A list of pages.")],
         )
 
     @classmethod
-    def execute(cls, images, layout, page_width, font, font_size, seed, story=None) -> io.NodeOutput:
+    def execute(cls, images, layout, page_width, font, font_size, seed, story=(None,), captions=("auto",), paper=(PAPERS[0],), dpi=(150,),
+                page_height=(0,), rows=("2,1,3",), gutter=(-1,), border=(-1,), text_direction=("auto",), shadow=(False,), masks=(),
+                face_boxes=()) -> io.NodeOutput:
         pictures = [picture for batch in images for picture in to_images(batch)]
-        captions = story[0].captions if story and story[0] else [""] * len(pictures)
-        if len(captions) != len(pictures):
-            raise ValueError(
-                f"Fabula_ComicPage: input 'images' has {len(pictures)} pictures, but input 'story' has {len(captions)} panels. "
-                "Connect the pictures of this very story, or leave 'story' open for a page without captions."
-            )
+        panels = comic_panels(pictures, story[0], [mask for mask in masks if mask is not None], [box for box in face_boxes if box is not None])
         try:
-            page = draw_page(pictures, captions, page_width[0], load_font(folders.font_path(font[0]), font_size[0]))
+            width, height = paper_size(paper[0], dpi[0]) or (page_width[0], page_height[0] or None)
+            said = "".join(balloon.text for panel in panels for balloon in panel.balloons)
+            manga = layout[0] == "manga"
+            vertical = manga and is_written_vertically(said) if text_direction[0] == "auto" else text_direction[0] == "vertical"
+            lettering = Lettering(folders.typeface(font[0]), font_size[0], vertical, right_to_left=manga, shadow=shadow[0])
+            style = PageStyle(
+                layout[0], width, lettering, height, captions[0], gutter=None if gutter[0] < 0 else gutter[0], border=None if border[0] < 0 else border[0],
+                rows=read_pattern(rows[0]) if layout[0] == "free" else (), seed=seed[0],
+            )
+            pages = draw_pages(panels, style)
         except ValueError as error:
             raise ValueError(f"Fabula_ComicPage: {error}") from error
-        return io.NodeOutput([to_pixels([page])])
+        return io.NodeOutput([to_pixels([page]) for page in pages])
 
 
 class SaveComic(io.ComfyNode):

@@ -62,7 +62,7 @@ def parse_characters(text: str, mistakes: list[Mistake]) -> list[Character]:
     """Read character lines. A tag with a poor description is kept, so that panels do not call it unknown as well."""
     found: dict[str, int] = {}
     characters: list[Character] = []
-    for number, line in lines(text):
+    for number, line in lines(text, "characters", mistakes):
 
         def wrong(message: str, remedy: str, number: int = number, line: str = line) -> None:
             mistakes.append(Mistake("characters", number, line, message, remedy))

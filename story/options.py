@@ -15,9 +15,10 @@ EXAMPLES = {
     "crop": "crop=16:9",
 }
 _QUOTED = r'"[^"]*"|\u201c[^\u201c\u201d]*\u201d'
-OPTION = re.compile(rf"(?<!\S)([A-Za-z_][A-Za-z_0-9]*)=({_QUOTED}|\S*)")
-QUOTED_OPTION = re.compile(rf"(?<!\S)(?:{'|'.join(EXAMPLES)}|alias)=(?:{_QUOTED})")
-_ALIAS = re.compile(rf"(?<!\S)alias=({_QUOTED}|\S*)")
+_AHEAD = r"(?<![^\s\]#])"  # white space, a tag, or the # itself
+OPTION = re.compile(rf"{_AHEAD}([A-Za-z_][A-Za-z_0-9]*)=({_QUOTED}|\S*)")
+QUOTED_OPTION = re.compile(rf"{_AHEAD}(?:{'|'.join(EXAMPLES)}|alias)=(?:{_QUOTED})")
+_ALIAS = re.compile(rf"{_AHEAD}alias=({_QUOTED}|\S*)")
 _CLOSE = 0.75  # how like an option another word before a "=" is, to be a misspelt one
 
 

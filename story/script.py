@@ -40,7 +40,7 @@ def parse_story(characters: str, panels: str, style: str, negative: str, styles:
 def _parse_panels(text: str, cast: Cast, styles: Collection[str], mistakes: list[Mistake]) -> tuple[Panel, ...]:
     panels: list[Panel] = []
     scene = ""
-    for line_number, line in lines(text):
+    for line_number, line in lines(text, "panels", mistakes):
         if line.startswith(SCENE):
             scene = line.lstrip("#").strip()
             if "[" in scene or "]" in scene:
@@ -48,7 +48,7 @@ def _parse_panels(text: str, cast: Cast, styles: Collection[str], mistakes: list
                 mistakes.append(Mistake("panels", line_number, line, "a scene has no tags", remedy))
         else:
             panels.append(_parse_panel(len(panels) + 1, line_number, line, scene, cast, styles, mistakes))
-    if not panels:
+    if not panels and not any(mistake.input_name == "panels" for mistake in mistakes):
         remedy = "Write one panel a line, for example: [Bob] feeds the ducks in a park # Morning."
         mistakes.append(Mistake("panels", 0, "", "the story has no panels", remedy))
     return tuple(panels)

@@ -6,15 +6,21 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from .model import Mistake
 from .options import QUOTED_OPTION
 
 COMMENT = "//"
+LONGEST_LINE = 20_000  # characters; what is longer is a book without line breaks, not a panel
 TAG = re.compile(r"\[([^\[\]]*)\]")
 
 
-def lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that say something, cleaned, with their numbers as a text editor counts them."""
+def lines(text: str, input_name: str, mistakes: list[Mistake]) -> Iterator[tuple[int, str]]:
+    """The lines that say something, cleaned, with their numbers as a text editor counts them. One that is too long is a mistake."""
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
+        if len(line) > LONGEST_LINE:
+            message = f"the line has {len(line)} characters, more than {LONGEST_LINE}"
+            mistakes.append(Mistake(input_name, number, line, message, "Give every panel and every character a line of its own."))
+            continue
         line = clean(line)
         if line and not line.startswith(COMMENT):
             yield number, line

@@ -19,7 +19,7 @@ PINNED = ("torch==2.13.0", "torchvision==0.28.0")
 FORGOTTEN = ("requests",)
 # torchaudio serves only the host's audio nodes, and its wheels are tied to one build of torch.
 LEFT_OUT = ("torch", "torchvision", "torchaudio")
-TESTS = ("pytest",)
+TESTS = ("pytest", "hypothesis", "uniseg", "sentencex")
 
 
 def python() -> Path:

@@ -1,5 +1,7 @@
 """A story's conditioning by the host's text encoders."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from fabula.demo import models, sizes, vocabulary
@@ -111,3 +113,11 @@ def test_the_trainers_text_encoders_are_the_hosts():
         context, pooled = trained(vocabulary.rows_of_tokens(kept)[ids], [length])
     assert torch.allclose(context, expected, atol=1e-4)
     assert torch.allclose(pooled, options["pooled_output"], atol=1e-4)
+
+
+def test_a_text_encoder_of_another_family_is_refused(story):
+    import comfy.text_encoders.sd3_clip
+
+    tokenizer = comfy.text_encoders.sd3_clip.SD3Tokenizer()
+    with pytest.raises(ValueError, match="Fabula_EncodeStory: input 'clip'.*l, g, t5xxl.*SDXL, SD1.5 and SD2.1"):
+        encode_story(SimpleNamespace(tokenize=tokenizer.tokenize_with_weights), story, 256, 256)

@@ -87,7 +87,7 @@ def test_grey_and_transparent_pictures_are_shown_as_they_are(nodes, channels, ex
 
 
 def test_a_font_that_is_not_there_is_named(nodes, story):
-    with pytest.raises(ValueError, match="Fabula_ComicPage: input 'font' is 'gone.ttf'.*models/fonts"):
+    with pytest.raises(ValueError, match="Fabula_ComicPage: input 'font' is 'gone.ttf'.*models/fabula_fonts"):
         page(nodes, torch.zeros(3, 64, 64, 3), story, font="gone.ttf")
 
 

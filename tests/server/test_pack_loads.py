@@ -4,17 +4,26 @@ import pytest
 
 CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
     "Fabula_Story": (["characters", "panels", "style", "negative"], [], ["FABULA_STORY", "INT", "STRING"]),
-    "Fabula_EncodeStory": (["clip", "story", "width", "height"], ["panels", "id_length"], ["CONDITIONING", "CONDITIONING", "LATENT"]),
+    "Fabula_EncodeStory": (["clip", "story", "width", "height"], ["panels", "id_length", "images_per_panel"], ["CONDITIONING", "CONDITIONING", "LATENT"]),
     "Fabula_ConsistentAttention": (
         ["model", "sampling_rate", "id_length", "mode", "tile_size", "schedule", "start_percent", "end_percent"]
         + ["seed"],
-        ["coarse_rate", "fine_rate", "character", "subject_masks"],
+        ["coarse_rate", "fine_rate", "character", "subject_masks", "subject"],
         ["MODEL"],
     ),
     "Fabula_SaveCharacter": (["samples", "positive", "negative", "character", "filename_prefix"], ["images"], []),
     "Fabula_LoadCharacter": (["character_name"], [], ["FABULA_CHARACTER"]),
     "Fabula_PictureCharacter": (["vae", "images", "positive", "negative", "character"], [], ["FABULA_CHARACTER"]),
-    "Fabula_ComicPage": (["images", "layout", "page_width", "font", "font_size", "seed"], ["story"], ["IMAGE"]),
+    "Fabula_ComicPage": (
+        ["images", "layout", "page_width", "font", "font_size", "seed"],
+        ["story", "captions", "paper", "dpi", "page_height", "rows", "gutter", "border", "text_direction", "shadow", "masks", "face_boxes"],
+        ["IMAGE"],
+    ),
+    "Fabula_SaveComic": (["pages", "filename_prefix", "format"], ["dpi"], []),
+    "Fabula_SplitStory": (["text", "max_panels"], ["characters", "clip"], ["STRING"]),
+    "Fabula_StoryDirector": (
+        ["model_name", "text", "max_panels", "seed", "max_new_tokens", "temperature"], ["characters", "language"], ["STRING", "STRING"],
+    ),
     "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE"]),
 }
 

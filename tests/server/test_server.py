@@ -71,8 +71,8 @@ def test_more_panels_than_latents_is_refused(server, workflow, nodes_by_kind):
 
 
 def test_a_font_in_the_models_folder_can_be_chosen_and_is_drawn_with(server, workflow, nodes_by_kind):
-    fonts = server.folder / "models" / "fonts"
-    fonts.mkdir(exist_ok=True)
+    fonts = server.folder / "models" / "fabula_fonts"
+    fonts.mkdir(parents=True, exist_ok=True)
     (fonts / "own.ttf").write_bytes(ImageFont.load_default(10).path.getvalue())
     choices = server.get_json("/object_info/Fabula_ComicPage")["Fabula_ComicPage"]["input"]["required"]["font"]
     assert "own.ttf" in (choices[1]["options"] if choices[0] == "COMBO" else choices[0])

@@ -1,0 +1,65 @@
+"""Which part of a picture its cell on a page shows, and where a picture has its detail."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+PAPER = (255, 255, 255)
+_SEEN_AT = 96  # pixels of the longer side at which detail is looked for: smaller detail is texture
+_CENTRED = 0.4  # how much of the detail's weight its distance from _MIDDLE may cost
+_MIDDLE = (0.5, 0.4)  # of a picture, across and down: heads stand in its upper half
+
+
+def flatten(image: Image.Image) -> Image.Image:
+    """RGB; what is transparent shows paper."""
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*PAPER, 255)), image)
+    return image.convert("RGB")
+
+
+def detail(image: Image.Image) -> np.ndarray:
+    """(height, width), the longer side _SEEN_AT: how much the picture changes at each place, 0 to 1."""
+    scale = _SEEN_AT / max(image.size)
+    size = [max(2, round(side * scale)) for side in image.size]
+    pixels = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BOX), dtype=np.float32) / 255
+    down, right = (np.abs(np.diff(pixels, axis=axis)).max(axis=-1) for axis in (0, 1))
+    return np.maximum(np.pad(down, ((0, 1), (0, 0))), np.pad(right, ((0, 0), (0, 1))))
+
+
+def crop_box(image: Image.Image, width: float, height: float, mask: Image.Image | None = None) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of the largest part of a picture that has the shape of a cell: the part with the most of `mask` (mode L, of
+    any size, white where the character is), or, where there is none, of detail."""
+    scale = max(width / image.width, height / image.height)
+    wide, high = min(image.width, width / scale), min(image.height, height / scale)
+    if image.width - wide < 1 and image.height - high < 1:
+        return 0, 0, image.width, image.height
+    weight = _weight(image, mask)
+    left = (image.width - wide) * _best_start(weight.sum(axis=0), wide / image.width)
+    top = (image.height - high) * _best_start(weight.sum(axis=1), high / image.height)
+    return left, top, left + wide, top + high
+
+
+def cover(image: Image.Image, size: tuple[int, int], mask: Image.Image | None = None) -> Image.Image:
+    """The picture scaled to fill `size` (width, height) pixels, never squeezed: cut to `crop_box`."""
+    return image.resize(size, Image.Resampling.LANCZOS, box=crop_box(image, *size, mask))
+
+
+def _weight(image: Image.Image, mask: Image.Image | None) -> np.ndarray:
+    if mask is not None:
+        weight = np.asarray(mask.resize((_SEEN_AT, _SEEN_AT), Image.Resampling.BOX), dtype=np.float32) / 255
+        if weight.any():
+            return weight
+    weight = detail(image)
+    across, down = (np.abs(np.linspace(-middle, 1 - middle, side)) / max(middle, 1 - middle) for middle, side in zip(_MIDDLE, weight.shape[::-1]))
+    return weight * (1 - _CENTRED * np.maximum(across[None, :], down[:, None]))
+
+
+def _best_start(weight: np.ndarray, share: float) -> float:
+    """Where a window of `share` of a line begins that holds the most of its weight: 0 at the line's start, 1 as near to its end as it
+    can. Of equally good places the middle one."""
+    length = min(len(weight), max(1, round(len(weight) * share)))
+    sums = np.convolve(weight, np.ones(length), mode="valid")
+    best = np.flatnonzero(sums >= sums.max() * (1 - 1e-4))
+    return float(best.mean()) / max(1, len(sums) - 1) if len(sums) > 1 else 0.5

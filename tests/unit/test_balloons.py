@@ -1,0 +1,131 @@
+"""Speech balloons: they hide what matters least, are read in order, point to who speaks, and their words fit."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from fabula.comic.balloons import WHITE, letter_picture
+from fabula.comic.panel import CAPTION_PAPER, INK, Balloon, Lettering
+from fabula.comic.text_block import FINE
+from fabula.comic.typeface import Typeface
+
+FACE = Typeface()
+GREY = (120, 120, 120)
+
+
+def picture(size=(400, 400), busy=None) -> Image.Image:
+    """A grey picture; `busy` (left, top, right, bottom) is full of detail."""
+    image = Image.new("RGB", size, GREY)
+    if busy:
+        noise = np.random.default_rng(0).integers(0, 255, (busy[3] - busy[1], busy[2] - busy[0], 3), dtype=np.uint8)
+        image.paste(Image.fromarray(noise), busy[:2])
+    return image
+
+
+def mask(box, size=(400, 400)) -> Image.Image:
+    image = Image.new("L", size)
+    ImageDraw.Draw(image).rectangle(box, fill=255)
+    return image
+
+
+def letter(image, *balloons, caption="", keep_free=None, boxed=True, size=24, **how):
+    return letter_picture(image, caption, boxed, balloons, keep_free, Lettering(FACE, size, **how))
+
+
+def overlap(box, area) -> float:
+    wide = min(box.left + box.width, area[2]) - max(box.left, area[0])
+    high = min(box.top + box.height, area[3]) - max(box.top, area[1])
+    return max(0, wide) * max(0, high)
+
+
+@pytest.mark.parametrize("busy", [(0, 0, 200, 400), (200, 0, 400, 400), (0, 0, 400, 200)])
+def test_a_balloon_is_put_on_the_emptiest_side(busy):
+    (box,) = letter(picture(busy=busy), Balloon("Look! A map!"))
+    assert overlap(box, busy) < 0.1 * box.width * box.height
+
+
+def test_a_balloon_never_covers_a_face_that_is_given():
+    for face in ((0, 0, 399, 250), (120, 20, 399, 399), (0, 150, 399, 399), (0, 60, 330, 399)):
+        for text in ("Yes.", "What does it say? I cannot read it in this light.", "One more and longer thing to say about all of this. " * 2):
+            (box,) = letter(picture(), Balloon(text), keep_free=mask(face))
+            assert overlap(box, face) < 0.03 * box.width * box.height, (face, text)
+
+
+def test_text_becomes_smaller_rather_than_cover_a_face():
+    free, narrow = (letter(picture(), Balloon("What does it say? Tell me."), keep_free=keep, size=40)[0] for keep in (None, mask((70, 0, 399, 399))))
+    assert narrow.width < 72 and narrow.width < free.width / 2
+
+
+def test_a_face_that_leaves_no_room_still_gets_its_balloon():
+    assert len(letter(picture(), Balloon("Yes."), keep_free=mask((0, 0, 399, 399)))) == 1
+
+
+@pytest.mark.parametrize("right_to_left", [False, True])
+def test_balloons_do_not_overlap_and_are_read_in_order(right_to_left):
+    boxes = letter(picture(), Balloon("First of all."), Balloon("Then this."), Balloon("And at last that."), caption="Evening.", right_to_left=right_to_left)
+    for at, one in enumerate(boxes):
+        for other in boxes[at + 1:]:
+            assert not overlap(one, (other.left, other.top, other.left + other.width, other.top + other.height))
+    reading = [box.centre[1] + 0.35 * (400 - box.centre[0] if right_to_left else box.centre[0]) for box in boxes]
+    assert reading == sorted(reading)
+
+
+def test_the_tail_points_at_who_speaks():
+    for left in (20, 320):
+        speaker = mask((left, 240, left + 60, 390))
+        image = picture()
+        (box,) = letter(image, Balloon("Look!", "Mia", speaker), keep_free=speaker)
+        white = (np.asarray(image) == WHITE).all(axis=-1)
+        outside = np.array([[x, y] for y, x in np.argwhere(white) if not (box.left <= x < box.left + box.width and box.top <= y < box.top + box.height)])
+        assert len(outside) > 15, "there is no tail"
+        way = np.array([left + 30, 265]) - box.centre
+        tip = outside[np.argmax(outside @ way)] - box.centre
+        assert tip @ way / np.linalg.norm(tip) / np.linalg.norm(way) > 0.97
+        assert np.linalg.norm(tip) < np.linalg.norm(way), "it ends ahead of the speaker"
+
+
+def test_the_tail_of_somebody_who_is_not_there_leaves_the_picture():
+    image = picture()
+    letter(image, Balloon("Come home!", "Mum", outside=True))
+    inside = picture()
+    letter(inside, Balloon("Come home!", "Mum", mask((180, 200, 220, 390))))
+    assert (np.asarray(image) != np.asarray(inside)).any()
+    # A tail to the side: white or ink at a height between the balloon and the picture's edge.
+    changed = (np.asarray(image) != GREY).any(axis=-1)
+    assert changed[:, :6].any() or changed[:, -6:].any()
+
+
+def test_a_balloon_has_ink_letters_on_white_within_an_outline():
+    image = picture()
+    (box,) = letter(image, Balloon("Look! A map!"))
+    pixels = np.asarray(image)
+    x, y = map(round, box.centre)
+    inner = pixels[y - 14:y + 14, x - 40:x + 40].astype(int).sum(axis=-1)
+    assert (inner > 700).mean() > 0.4 and (inner < 200).mean() > 0.05
+    assert (pixels == INK).all(axis=-1).sum() > 200
+
+
+def test_a_caption_box_stands_at_the_edge_and_comes_first():
+    image = picture()
+    caption, balloon = letter(image, Balloon("Look!"), caption="Evening came.")
+    assert caption.left in (0, 400 - caption.width) or caption.top in (0, 400 - caption.height)
+    assert caption.centre[1] < balloon.centre[1] or caption.centre[0] < balloon.centre[0]
+    assert (np.asarray(image) == CAPTION_PAPER).all(axis=-1).sum() > 1000
+
+
+def test_outlined_letters_are_light_with_a_dark_edge():
+    image = picture()
+    letter(image, caption="Evening came.", boxed=False, size=40)
+    pixels = np.asarray(image)
+    assert (pixels == WHITE).all(axis=-1).sum() > 300 and (pixels == INK).all(axis=-1).sum() > 300
+
+
+def test_vertical_balloons_are_higher_than_wide():
+    (box,) = letter(picture(), Balloon("おはようございます、ミアさん"), vertical=True)
+    assert box.height > 1.3 * box.width
+
+
+def test_many_words_in_a_small_picture_are_refused_with_what_to_do():
+    with pytest.raises(ValueError, match="no room in a picture of 60 x 60 pixels.*larger"):
+        letter(picture((60, 60)), Balloon("many words " * 30))
+    assert FINE >= 2
