@@ -1,0 +1,39 @@
+"""The help pages' examples: what a user copies from them works."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fabula.story.script import parse_story
+
+DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"
+CAST = "[Mia] a girl with ginger hair, red coat\n[Bob] a man with a grey beard, blue coat"
+EXAMPLES = re.findall(r"```(characters|panels)\n(.*?)```", (DOCS / "Fabula_Story.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize(("field", "text"), EXAMPLES)
+def test_every_example_of_the_script_is_right(field, text):
+    story = parse_story(text, "[NC] a house", "(No style)", "") if field == "characters" else parse_story(CAST, text, "(No style)", "")
+    assert story.characters and story.panels
+
+
+def test_every_feature_of_the_script_has_an_example():
+    stories = [parse_story(CAST, text, "(No style)", "") for field, text in EXAMPLES if field == "panels"]
+    panels = [panel for story in stories for panel in story.panels]
+    options = [panel.options for panel in panels]
+    assert any(panel.alone for panel in panels) and any(panel.speech for panel in panels) and any(panel.scene for panel in panels)
+    assert any(panel.caption == "" for panel in panels) and any(len(panel.characters) > 1 for panel in panels)
+    for name in vars(options[0]):
+        assert any(getattr(each, name) for each in options), name
+    casts = [parse_story(text, "[NC] a house", "(No style)", "").characters for field, text in EXAMPLES if field == "characters"]
+    assert any(character.aliases for cast in casts for character in cast)
+    assert any(not character.tag.isascii() for cast in casts for character in cast)
+
+
+def test_the_errors_in_the_help_are_those_that_come():
+    text = (DOCS / "Fabula_Story.md").read_text(encoding="utf-8")
+    with pytest.raises(ValueError) as caught:
+        parse_story("[Mia] a girl", "[Mia] waves\n[Miah] waves\n[Mia] runs seed=x", "(No style)", "")
+    for line in str(caught.value).splitlines():
+        assert line in text
