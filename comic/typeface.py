@@ -55,7 +55,7 @@ class Typeface:
     @cached_property
     def capital(self) -> float:
         """The height of a capital letter, in ems: what the eye takes for the height of a line."""
-        return -self._fonts[0].sized(_MEASURED_AT).getbbox("H", anchor="ls")[1] / _MEASURED_AT
+        return -self._fonts[self._choose("H") or 0].sized(_MEASURED_AT).getbbox("H", anchor="ls")[1] / _MEASURED_AT
 
     def draw(self, draw: ImageDraw.ImageDraw, x: float, baseline: float, text: str, size: float, **how) -> None:
         """`text` from `x` to the right on its baseline, `size` pixels an em; `how` goes to Pillow (fill, stroke_width, ...)."""
@@ -63,10 +63,6 @@ class Typeface:
             font = self._fonts[at].sized(size)
             draw.text((x, baseline), run, font=font, anchor="ls", **how)
             x += font.getlength(run)
-
-    def box(self, character: str, size: float) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) of a character's ink, from where it begins on the baseline, in pixels."""
-        return self._fonts[self._choose(character) or 0].sized(size).getbbox(character, anchor="ls")
 
     def _runs(self, text: str) -> list[tuple[str, int]]:
         """The text in parts of one font each; in one part wherever one font has all of it, so that scripts whose letters join,

@@ -1,6 +1,8 @@
 """Comic Page as a story's last node: its speech, its characters' masks, its paper."""
 
 import asyncio
+import shutil
+from pathlib import Path
 
 import fabula
 import folder_paths
@@ -10,7 +12,6 @@ import torch
 from fabula.comic.panel import INK
 from fabula.host import folders
 from fabula.story.script import parse_story
-from PIL import ImageFont
 
 CAST = "[Mia] a girl\n[Bob] a man"
 
@@ -91,9 +92,9 @@ def test_a_page_of_paper_has_its_pixels_and_layouts_their_pages(node):
 def test_a_font_of_the_folder_steps_in_for_what_the_chosen_one_has_not(node, tmp_path, monkeypatch):
     monkeypatch.setitem(folder_paths.folder_names_and_paths, folders.FONTS, ([str(tmp_path)], {".ttf", ".otf"}))
     folder_paths.filename_list_cache.pop(folders.FONTS, None)
-    with pytest.raises(ValueError, match=r"Fabula_ComicPage: font: .*U\+03A9"):
-        draw(node, "[Mia] runs # 5 \u03a9", 1)
-    (tmp_path / "other.ttf").write_bytes(ImageFont.load_default(10).path.getvalue())
+    with pytest.raises(ValueError, match=r"Fabula_ComicPage: font: .*U\+96E8"):
+        draw(node, "[Mia] runs # 雨 rain", 1)
+    shutil.copy(Path(__file__).parents[1] / "data" / "cjk_subset.otf", tmp_path / "other.otf")
     folder_paths.filename_list_cache.pop(folders.FONTS, None)
-    (page,) = draw(node, "[Mia] runs # 5 \u03a9", 1)
+    (page,) = draw(node, "[Mia] runs # 雨 rain", 1)
     assert ink(page).any()

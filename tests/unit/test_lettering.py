@@ -2,17 +2,20 @@
 
 import logging
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import ImageFont
 
 from fabula.comic import line_breaking
 from fabula.comic.line_breaking import break_text
-from fabula.comic.text_block import SMALLEST, draw_block, fit_text, is_written_vertically, set_lines, wrap
+from fabula.comic.text_block import SMALLEST, TextBlock, draw_block, fit_text, is_written_vertically, margin, set_lines, wrap
 from fabula.comic.typeface import BUILT_IN, Typeface
 
 FACE = Typeface()
+CJK_FONT = str(Path(__file__).resolve().parents[1] / "data" / "cjk_subset.otf")
+CJK = Typeface(CJK_FONT)
 
 
 @pytest.fixture(params=["uniseg", "plain"])
@@ -118,9 +121,12 @@ def test_another_font_steps_in_for_what_the_first_has_not(tmp_path, caplog):
     broken.write_bytes(b"not a font")
     alone = Typeface(str(own))
     assert alone.missing("Łódź") == [], "the built-in font stands behind every other"
-    both = Typeface(BUILT_IN, [str(broken), str(own)])
-    assert both.missing("明") == ["明"] and "broken.ttf" in caplog.text and "passed over" in caplog.text
-    assert both.missing("abc") == []
+    both = Typeface(BUILT_IN, [str(broken), CJK_FONT])
+    assert both.missing("小 cats 明") == [] and "broken.ttf" in caplog.text and "passed over" in caplog.text
+    assert both.missing("\u0e01") == ["\u0e01"]
+    drawn = draw_block(set_lines("明", both, 40, 200), both)
+    assert drawn.tobytes() == draw_block(set_lines("明", CJK, 40, 200), CJK).tobytes()
+    assert both.width("a明") == pytest.approx(FACE.width("a") + CJK.width("明"))
 
 
 def test_a_font_that_is_no_font_is_an_error(tmp_path):
@@ -142,6 +148,44 @@ def test_vertical_text_runs_down_in_columns_from_the_right():
     first = draw_block(type(block)((block.lines[0], ""), block.size, block.width, block.height, True), FACE)
     left, _, right, _ = first.getbbox()
     assert left > mask.width / 2 - 2 and mask.getbbox()[0] < left - 10 and right == mask.getbbox()[2]
+
+
+def column(text: str) -> np.ndarray:
+    """A column of vertical text, 40 pixels wide, a place 40 pixels high."""
+    block = TextBlock((text,), 40, 40, 40 * len(text), vertical=True)
+    edge = margin(block)
+    return np.asarray(draw_block(block, CJK))[edge:-edge, edge:-edge]
+
+
+def test_vertical_punctuation_stands_at_the_top_right_and_brackets_are_turned():
+    def ink(mask):
+        ys, xs = np.nonzero(mask > 100)
+        return xs.mean(), ys.mean(), np.ptp(xs), np.ptp(ys)
+
+    x, y, *_ = ink(column("。"))
+    assert x > 22 and y < 18
+    *_, wide, high = ink(column("ー"))
+    assert high > 2 * wide, "a long vowel runs down"
+    x, y, wide, high = ink(column("「"))
+    assert x > 15 and y > 20, "an opening bracket opens downwards"
+    *_, wide, high = ink(column("あ"))
+    assert 25 < wide < 40 and 25 < high < 40
+    ys = np.nonzero((column("日本") > 100).any(axis=1))[0]
+    assert ys.min() < 8 and ys.max() > 70
+
+
+def test_latin_in_vertical_text_lies_on_its_side_and_two_digits_stand_upright():
+    assert fit_text("今日10時", CJK, 20, lambda _: (100, 400), vertical=True).height == pytest.approx(80, abs=1)
+    ten, word = (np.ptp(np.nonzero(np.asarray(draw_block(fit_text(text, CJK, 40, lambda _: (100, 400), vertical=True), CJK)) > 100)[0])
+                 for text in ("10", "Hello"))
+    assert ten < 42 < word
+
+
+def test_captions_of_a_font_without_latin_are_whole():
+    block = set_lines("朝、雨", CJK, 40, 300)
+    mask = np.asarray(draw_block(block, CJK))
+    ys = np.nonzero((mask > 100).any(axis=1))[0]
+    assert ys.min() > 2 and ys.max() < mask.shape[0] - 2 and 25 < block.height < 40
 
 
 def test_only_scripts_that_are_written_so_count_as_vertical():
