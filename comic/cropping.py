@@ -41,11 +41,6 @@ def crop_box(image: Image.Image, width: float, height: float, mask: Image.Image 
     return left, top, left + wide, top + high
 
 
-def cover(image: Image.Image, size: tuple[int, int], mask: Image.Image | None = None) -> Image.Image:
-    """The picture scaled to fill `size` (width, height) pixels, never squeezed: cut to `crop_box`."""
-    return image.resize(size, Image.Resampling.LANCZOS, box=crop_box(image, *size, mask))
-
-
 def _weight(image: Image.Image, mask: Image.Image | None) -> np.ndarray:
     if mask is not None:
         weight = np.asarray(mask.resize((_SEEN_AT, _SEEN_AT), Image.Resampling.BOX), dtype=np.float32) / 255

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from PIL import Image, ImageDraw
 
 from .balloons import letter_picture
-from .cropping import PAPER, cover, crop_box, flatten
+from .cropping import PAPER, crop_box, flatten
 from .panel import CAPTION_PAPER, INK, ComicPanel, PageStyle
-from .text_block import LONGEST, draw_block, margin, set_lines
+from .text_block import LONGEST, TextBlock, draw_block, margin, set_lines
 
 LEAST_PICTURE = 16  # a picture narrower than this shows nothing
 TALLEST_PAGE = 65_500  # what common picture formats still hold
@@ -59,7 +59,7 @@ class Measures:
         corner = (left + (width - block.width) // 2 - edge, top + (height - block.height) // 2 - edge)
         page.paste(INK, corner, draw_block(block, style.lettering.face))
 
-    def _set_caption(self, caption: str, style: PageStyle, width: int):
+    def _set_caption(self, caption: str, style: PageStyle, width: int) -> TextBlock:
         return set_lines(caption, style.lettering.face, style.lettering.size, width - 2 * self.border - 2 * self.pad_x)
 
 
@@ -98,7 +98,7 @@ def draw_picture(panel: ComicPanel, size: tuple[int, int], number: int, captions
     box = crop_box(picture, *size, panel.keep_free)
     seen = tuple(edge / side for edge, side in zip(box, (*picture.size, *picture.size)))
     balloons = [replace(balloon, speaker=_cut_mask(balloon.speaker, seen)) for balloon in panel.balloons]
-    picture = cover(picture, size, panel.keep_free)
+    picture = picture.resize(size, Image.Resampling.LANCZOS, box=box)
     try:
         letter_picture(
             picture, panel.caption if captions in ("box", "outlined") else "", captions == "box", balloons, _cut_mask(panel.keep_free, seen),

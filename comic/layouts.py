@@ -33,7 +33,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """The pages' rows. `columns`: how many a row has at least, empty ones counted; 1 where each row is as wide as the page."""
+    """The pages' rows. `columns`: how many a row has at least, empty ones counted; 1 where each row is as wide as the page. `shapes`: width / height
+    that the layout wants for pictures, by panel."""
 
     pages: tuple[tuple[Row, ...], ...]
     columns: int = 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from .cropping import PAPER
-from .frame import Frame, Measures, draw_panel
+from .frame import Frame, Measures, draw_panel, new_page
 from .panel import ComicPanel, PageStyle
 
 LEGAL_SHAPE = 1.6  # height / width of a file at most, where the style has no height: 800 x 1280, which the large publishers take
@@ -43,7 +43,7 @@ def _items(panels: Sequence[ComicPanel], style: PageStyle) -> Iterator[Image.Ima
         shape = panel.shape or panel.picture.width / panel.picture.height
         height = max(1, round(width / shape))
         strip = measures.strip_height(panel.caption, style, width) if captions == "strip" else 0
-        item = Image.new("RGB", (style.width, height + strip + 2 * half), PAPER)
+        item = new_page(style.width, height + strip + 2 * half)
         draw_panel(item, Frame(margin, half, width, height), number, panel, "none" if strip else captions, style, measures)
         if strip:
             measures.draw_caption(item, panel.caption, style, (margin, half + height, width, strip))
