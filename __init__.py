@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+WEB_DIRECTORY = "./web"
+
 
 async def comfy_entrypoint():
     # Here and not above: the wings can then be imported, and tested, without a host.

@@ -71,7 +71,7 @@ def _by_character(panels: Sequence[Panel], masks: Sequence[Image.Image]) -> list
 
 
 def _face_masks(boxes: Sequence, pictures: Sequence[Image.Image]) -> list[Image.Image | None]:
-    if len(boxes) == 1 and isinstance(boxes[0], (list, tuple)):
+    if len(boxes) == 1 < len(pictures) and isinstance(boxes[0], (list, tuple)):
         boxes = boxes[0]  # one list for the whole batch
     if not boxes:
         return [None] * len(pictures)

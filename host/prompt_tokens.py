@@ -11,8 +11,13 @@ _BREAK = re.compile(r"\bBREAK\b")
 
 def tokenize(clip: CLIP, text: str) -> dict[str, list]:
     """Encoder to chunks of (id, weight), with the host's weights and embeddings. `BREAK` begins a new chunk."""
-    parts = [clip.tokenize(part.strip()) for part in _BREAK.split(text)]
+    parts = [clip.tokenize(part) for part in split_breaks(text)]
     return {encoder: [chunk for part in parts for chunk in part[encoder]] for encoder in parts[0]}
+
+
+def split_breaks(text: str) -> list[str]:
+    """What stands between a prompt's `BREAK`s."""
+    return [part.strip() for part in _BREAK.split(text)]
 
 
 def pad_chunks(clip: CLIP, prompts: list[dict]) -> None:

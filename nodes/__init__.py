@@ -9,10 +9,14 @@ from .character import LoadCharacter, PictureCharacter, SaveCharacter
 from .comic import ComicPage, SaveComic
 from .consistency import ConsistentAttention
 from .demo import LoadDemo
+from .prose import SplitStory
 from .story import EncodeStory, StoryScript
 
 
 class FabulaExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         folders.register()  # not in `on_load`, which hosts of the supported versions never call
-        return [StoryScript, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter, ComicPage, SaveComic, LoadDemo]
+        return [
+            StoryScript, SplitStory, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter, ComicPage,
+            SaveComic, LoadDemo,
+        ]

@@ -119,5 +119,5 @@ def test_a_text_encoder_of_another_family_is_refused(story):
     import comfy.text_encoders.sd3_clip
 
     tokenizer = comfy.text_encoders.sd3_clip.SD3Tokenizer()
-    with pytest.raises(ValueError, match="Fabula_EncodeStory: input 'clip'.*l, g, t5xxl.*SDXL, SD1.5 and SD2.1"):
+    with pytest.raises(ValueError, match="Fabula_EncodeStory: input 'clip'.*g, l, t5xxl.*SDXL, SD1.5 and SD2.1"):
         encode_story(SimpleNamespace(tokenize=tokenizer.tokenize_with_weights), story, 256, 256)

@@ -1,0 +1,43 @@
+"""Prose that may stand in a script: nothing in it is taken for a tag, a caption's start, an option or a speaker."""
+
+from __future__ import annotations
+
+import re
+
+from .cast import Cast
+from .text import TAG
+
+_OPTION = re.compile(r"(?<!\S)([A-Za-z_][A-Za-z_0-9]*)=")
+_NUMBER = re.compile(r"#\s*(?=\d)")
+_ANY_QUOTE = '"\u201c\u201d\u201e\u300c\u300d\u300e\u300f\u00ab\u00bb'
+_SYNTAX = re.compile(rf"[{_ANY_QUOTE}\u2018{{}}\\]|(?<!\w)\u2019|\u2019(?!\w)")  # quotes, and the host's signs for weights
+_BREAK = re.compile(r"\bBREAK\b")
+_PART = re.compile(r"(\[[^\[\]]*\])")
+_ASIDE = re.compile(r"\s*[()]\s*")  # more than a pair of commas to the host
+_STOPS = re.compile(r"(?:\s*,)*\s*(?=[,.;:!?])")
+_EDGES = " ,;:.!?\u2026'\u2013\u2014/*~_-\u3002\uff0c\u3001\uff1b\uff1a\uff01\uff1f\u30fb"
+_EMBEDDING = re.compile(r"\bembedding:", re.I)
+
+
+def escape(text: str, cast: Cast) -> str:
+    """Brackets become round ones, those around a known name go; a # becomes "No. " ahead of a number, else the wide sign."""
+    text = TAG.sub(lambda match: match[1] if cast.find(match[1].strip()) else f"({match[1]})", text)
+    return _NUMBER.sub("No. ", text.replace("[", "(").replace("]", ")")).replace("#", "\uff03")
+
+
+def escape_caption(text: str, cast: Cast) -> str:
+    """A text of `escape` that is no option and no speech: `seed =7`, `Mia, "Look!"`."""
+    names = [re.escape(name) for character in cast.characters for name in (character.tag, *character.aliases)]
+    if names:
+        names.sort(key=len, reverse=True)
+        text = re.sub(rf"(?<!\w)({'|'.join(names)}) ?[:\uff1a](?= ?[{_ANY_QUOTE}]|\Z)", r"\1,", text)
+    return _OPTION.sub(r"\1 =", text)
+
+
+def escape_prompt(script: str) -> str:
+    """A text of `escape`, with tags in it, as a prompt: without quotes, without the host's syntax, and nothing in it an option."""
+    parts = _PART.split(script)  # every other one is a tag
+    parts[::2] = (_EMBEDDING.sub("embedding ", _BREAK.sub("break", _ASIDE.sub(", ", _SYNTAX.sub(" ", part)))) for part in parts[::2])
+    parts = _PART.split(_STOPS.sub("", " ".join("".join(parts).split())).strip(_EDGES))
+    parts[::2] = (_OPTION.sub(r"\1 =", part) for part in parts[::2])
+    return "".join(parts)
