@@ -131,7 +131,8 @@ def _joined(caption: Sequence[str | Speech]) -> tuple[str | Speech, ...]:
     found: list[str | Speech] = []
     parts: list[str | Speech] = []
     for is_text, run in groupby(filter(None, caption), key=lambda part: isinstance(part, str)):
-        parts += ["".join(run)] if is_text else run
+        same = list(run)
+        parts += ["".join(same)] if is_text else same
     for part in parts:
         last = found[-1] if found else ""
         if isinstance(part, Speech) and isinstance(last, Speech) and last.text.endswith(tuple(_COMMAS)):

@@ -58,8 +58,9 @@ class Prompts:
         else:
             others = [tag for tag in (*(tag for each in told for tag in each.people), *company) if tag not in speakers]
             prompt = self._talk(speakers, others)
-            setting = f"{prompt}{'. ' if self._language == 'en' else '。'}{self._tagged(moments[0])}" if moments else prompt
-            prompt = setting if self._fits(setting) else prompt
+            if moments and len(moments[0].text) < _LONGEST:  # nobody is in it: it tells where they talk
+                there = f"{prompt}{'. ' if self._language == 'en' else '。'}{self._tagged(moments[0])}"
+                prompt = there if self._fits(there) else prompt
         if not self._fits(prompt):
             log.warning(
                 "Fabula_SplitStory: panel %d: with the descriptions of input 'characters', its prompt (%s) has %d tokens, and the text "

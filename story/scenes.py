@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def cut(lengths: Sequence[int], worth: Sequence[float], panels: int) -> list[ran
     for origin in reversed(came_from):
         bounds.append(int(origin[bounds[-1]]))
     numbers = [*(starts[bound] for bound in (0, *reversed(bounds[1:]))), len(lengths)]
-    return [range(first, last) for first, last in zip(numbers, numbers[1:])]
+    return [range(first, last) for first, last in pairwise(numbers)]
 
 
 def _candidates(worth: Sequence[float], most: int) -> list[int]:

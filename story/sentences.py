@@ -102,9 +102,8 @@ def _sentences(paragraph: str, language: str, split: Callable[[str, str], list[s
     pieces = _without_blanks(pieces)
     found: list[list[str]] = []
     for number, (piece, _) in enumerate(pieces):
-        if found and (not says_something(piece) or not any(map(says_something, found[-1]))):
-            found[-1].append(piece)
-        elif found and _belongs(pieces, number, len(found[-1]) == 1):
+        empty = not says_something(piece) or found and not any(map(says_something, found[-1]))
+        if found and (empty or _belongs(pieces, number, len(found[-1]) == 1)):
             found[-1].append(piece)
         else:
             found.append([piece])

@@ -10,12 +10,14 @@ from fabula.story.script import parse_story
 CAST = """[Ana] a tall woman with curly red hair, (green apron:1.2), freckles, silver earrings and a long brown skirt
 [Leo] a broad man with a black moustache, striped shirt, blue braces and a flat grey cap
 [小明] 一个男孩，黑色短发，蓝色外套，红色围巾"""
-TEXT = """Ana baked bread while Leo swept the shop, and behind the steamed window the first snow of the year fell onto the empty square. "Come here!" \
-said Ana. She gave each of the hundred geese a crumb of bread, and they followed her out of the shop, across the square, past the church and down to \
-the cold river, where they jumped into the water with a loud splash and swam away until nobody could see them any longer.
+TEXT = """Ana baked bread while Leo swept the shop, and behind the steamed window the first snow of the year fell onto the empty square. \
+"Come here!" said Ana. She gave each of the hundred geese a crumb of bread, and they followed her out of the shop, across the square, \
+past the church and down to the \
+cold river, where they jumped into the water with a loud splash and swam away until nobody could see them any longer.
 
-The next morning, 小明在桥上看着一辆马车从远处慢慢驶来。他高兴地跑下桥去，大声喊着。Leo put a very large number of rather small and utterly unremarkable but \
-nevertheless much loved grey wooden boxes of every thinkable kind onto each other until nobody could any longer see him or his moustache."""
+The next morning, 小明在桥上看着一辆马车从远处慢慢驶来。他高兴地跑下桥去，大声喊着。Leo put a very large number of rather small and utterly \
+unremarkable but nevertheless much loved grey wooden boxes of every thinkable kind onto each other until nobody could any longer see \
+him or his moustache."""
 
 
 def count(clip, text: str, encoder: str) -> int:

@@ -1,22 +1,20 @@
 """Prose becomes panels: who is in each, who says what, where it is cut, and always a script that can be read."""
 
-import itertools
-import logging
 import random
 import sys
 import time
 
 import pytest
 
-from fabula.story import moments, sentences
+from fabula.story import sentences
 from fabula.story.model import Story, StoryError
 from fabula.story.moments import estimate_tokens
 from fabula.story.prose import split_story
 from fabula.story.script import parse_story
 
 CAST = '[Mia] a girl with ginger hair, red coat alias="Mimi"\n[Bob] an old man with a grey beard, blue coat'
-ENGLISH = """Mia lived in a small house at the edge of the forest. One rainy morning she found an old map under her bed. "Look!" said Mia. "It \
-shows a path to the lake." The girl put on her coat and ran outside.
+ENGLISH = """Mia lived in a small house at the edge of the forest. One rainy morning she found an old map under her bed. "Look!" said Mia. \
+"It shows a path to the lake." The girl put on her coat and ran outside.
 
 At the lake, Bob was feeding the ducks. He had been there since dawn. "Where does this path go?" Mia asked, holding up the map.
 
@@ -26,8 +24,8 @@ At the lake, Bob was feeding the ducks. He had been there since dawn. "Where doe
 
 "Because of the owl."
 
-They walked along the shore until the mill came into sight. Meanwhile, dark clouds gathered over the hills. An owl sat on the roof and stared \
-at them. Mimi laughed and waved at it.
+They walked along the shore until the mill came into sight. Meanwhile, dark clouds gathered over the hills. An owl sat on the roof and \
+stared at them. Mimi laughed and waved at it.
 
 That night, Mia wrote everything down in her diary. She was not afraid of owls."""
 CHINESE_CAST = "[小明] 一个男孩，蓝外套\n[小红] 一个女孩，红裙子"
@@ -147,7 +145,8 @@ def test_sentences_of_other_languages(text, expected):
 
 
 @pytest.mark.parametrize(("text", "language"), [
-    ("The cat sat.", "en"), ("Elle est dans le jardin et il dort.", "fr"), ("小明在跑", "zh"), ("東京へ行く", "ja"), ("Она ушла.", "ru"), ("...", "en"),
+    ("The cat sat.", "en"), ("Elle est dans le jardin et il dort.", "fr"), ("小明在跑", "zh"), ("東京へ行く", "ja"), ("Она ушла.", "ru"),
+    ("...", "en"),
 ])
 def test_languages_are_told_apart(text, language):
     assert sentences.guess_language(text) == language
@@ -346,7 +345,8 @@ def test_quotations_are_not_in_the_prompt():
 def test_panels_are_about_equally_long():
     text = " ".join(f"The boat sailed past island {number}." for number in range(12))
     assert [panel.caption.count("boat") for panel in split(text, 4).panels] == [3, 3, 3, 3]
-    text = "The boat sailed on. " * 6 + "The boat sailed on and on along the coast, past a lighthouse, past the last of the islands, until night fell over it."
+    long = "The boat sailed on and on along the coast, past a lighthouse, past the last of the islands, until night fell over it."
+    text = "The boat sailed on. " * 6 + long
     assert [panel.caption.count("The boat") for panel in split(text, 2).panels] == [6, 1]
 
 
@@ -393,10 +393,11 @@ LONG = "a tall woman with curly red hair, green apron, freckles, silver earrings
 def test_a_prompt_has_fewer_than_75_tokens_with_its_descriptions():
     cast = f"[Ana] {LONG}\n[Leo] {LONG.replace('woman', 'man')}\n[Pip] {LONG.replace('woman', 'boy')}"
     text = (
-        "Ana baked bread while Leo swept the shop and Pip drew cats on the steamed window. Ana gave each of the hundred geese a crumb of bread and "
-        "they followed her out of the shop, across the square and down to the river, where they jumped into the water with a loud splash. "
-        "Leo put a very large number of rather small and utterly unremarkable but nevertheless much loved grey wooden boxes of every thinkable "
-        "kind onto each other until nobody could any longer see him or his moustache or his cap or the wall behind all of them."
+        "Ana baked bread while Leo swept the shop and Pip drew cats on the steamed window. Ana gave each of the hundred geese a crumb of "
+        "bread and they followed her out of the shop, across the square and down to the river, where they jumped into the water with a "
+        "loud splash. Leo put a very large number of rather small and utterly unremarkable but nevertheless much loved grey wooden boxes "
+        "of every thinkable kind onto each other until nobody could any longer see him or his moustache or his cap or "
+        "the wall behind all of them."
     )
     story = split(text, 3, cast)
     assert [panel.characters for panel in story.panels] == [("Ana", "Leo"), ("Ana",), ("Leo",)]
@@ -407,7 +408,8 @@ def test_a_prompt_has_fewer_than_75_tokens_with_its_descriptions():
 
 def test_tokens_are_counted_by_the_function_given():
     text = "Mia ran to the lake, sat down, took off her shoes, and slept."
-    assert prompts(text, count_tokens=lambda prompt: len(prompt.split())) == ["[Mia] ran to the lake, sat down, took off her shoes, and slept"]
+    whole = "[Mia] ran to the lake, sat down, took off her shoes, and slept"
+    assert prompts(text, count_tokens=lambda prompt: len(prompt.split())) == [whole]
     assert prompts(text, count_tokens=lambda prompt: 10 * len(prompt.split()) - 70) == ["[Mia] ran to the lake, sat down"]
     assert prompts("Mia ran to the lake.", count_tokens=lambda prompt: 10 * len(prompt.split()) - 30) == ["[Mia] ran"]  # not "ran to the"
 
@@ -433,11 +435,12 @@ UGLY_CAST = (
     '[x "y"] a cat\n[seed=3 a] a dog\n[Mia: “x”] a bird\n[a seed=3] a cow\n[k style=“y”] a cow'
 )
 UGLY = [
-    *("Mia", "Guard #2", "小明", "a b: c", 'x "y"', "a seed=3", "he", "They", "his", " said ", "said Mia", "说", "：", "[", "]", "[]", "[Mia]", "[NC]"),
-    *("#", "//", "##", "\n", "\n\n", "\n// ", "\n##", "seed=", 'seed="', "style=“", '"', "“", "”", "「", "」", "«", "»", "„", "‘", "’", ":", ": "),
-    *('Mia: "', "Mia: “a”", 'Bob: ""', ",", ".", ". ", "! ", "?", "…", "😀", "\x00", "\x1b[31m", "\u202eabc\u202c", "مرحبا ", "\ufeff", "\u0301", "="),
-    *('alias="', "crop=1:2 ", "(a:1.3)", "\\", "BREAK", "embedding:x", "ran", "The next day ", "第二天", "翌朝", "と言った", "So, ", "#7", "\u2028"),
-    *("\t", "\r", "***", " ", " ", "the girl", "The old man", "“I am", "\ud800", "\ue000"),
+    *("Mia", "Guard #2", "小明", "a b: c", 'x "y"', "a seed=3", "he", "They", "his", " said ", "said Mia", "说", "：", "[", "]", "[]"),
+    *("[Mia]", "[NC]", "#", "//", "##", "\n", "\n\n", "\n// ", "\n##", "seed=", 'seed="', "style=“", '"', "“", "”", "「", "」", "«", "»"),
+    *("„", "‘", "’", ":", ": ", 'Mia: "', "Mia: “a”", 'Bob: ""', ",", ".", ". ", "! ", "?", "…", "😀", "\x00", "\x1b[31m"),
+    *("\u202eabc\u202c", "مرحبا ", "\ufeff", "\u0301", "=", 'alias="', "crop=1:2 ", "(a:1.3)", "\\", "BREAK", "embedding:x", "ran"),
+    *("The next day ", "第二天", "翌朝", "と言った", "So, ", "#7", "\u2028", "\t", "\r", "***", " ", " ", "the girl", "The old man", "“I am"),
+    *("\ud800", "\ue000"),
 ]
 
 
@@ -502,7 +505,7 @@ def test_a_caption_longer_than_a_line_may_be_is_cut_with_a_warning(caplog):
 
 
 def test_every_line_is_counted_in_a_story_of_ten_thousand_sentences():
-    story = split("\n".join(f"Mia saw bird {number}." for number in range(10_000)), 200)
+    story = split("\n".join(f"Mia saw bird {number}." for number in range(10_000)), 100)
     numbers = [int(word.rstrip(".")) for panel in story.panels for word in panel.caption.split() if word.rstrip(".").isdigit()]
-    assert len(story.panels) == 200 and numbers == list(range(10_000))
+    assert len(story.panels) == 100 and numbers == list(range(10_000))
     assert max(len(panel.caption) for panel in story.panels) < 1.5 * min(len(panel.caption) for panel in story.panels)
