@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .cropping import detail
 from .panel import CAPTION_PAPER, INK, Balloon, Lettering
-from .placing import Box, Room, centre_of
+from .placing import Box, Room, centroid, head_of
 from .text_block import FINE, LONGEST, SMALLEST, TextBlock, draw_block, fit_text, margin
 from .typeface import Typeface
 
@@ -45,23 +44,24 @@ def letter_picture(picture: Image.Image, caption: str, boxed: bool, balloons: Se
 
     Raises: ValueError where the text is too long for the picture at any size.
     """
-    items = _place_all(picture, caption, balloons, keep_free, how)
-    faces = detail(picture)
+    texts = [*([(caption, None)] if caption else []), *((balloon.text, balloon) for balloon in balloons)]
+    if not texts:
+        return []
+    room = Room(picture, keep_free, how.right_to_left)
+    items = _place_all(picture, room, texts, how)
     for item in items:
         if item.balloon is None:
             _draw_caption(picture, item, boxed, how)
         else:
-            _draw_balloon(picture, item, _target(picture, item, faces), how)
+            _draw_balloon(picture, item, _target(picture, item, room.detail), how)
     return [item.box for item in items]
 
 
-def _place_all(picture: Image.Image, caption: str, balloons: Sequence[Balloon], keep_free: Image.Image | None, how: Lettering) -> list[_Item]:
+def _place_all(picture: Image.Image, room: Room, texts: Sequence[tuple[str, Balloon | None]], how: Lettering) -> list[_Item]:
     """At the largest size at which all have room, and cover nothing that shall stay free; if no size does, at the smallest."""
-    texts = [*([(caption, None)] if caption else []), *((balloon.text, balloon) for balloon in balloons)]
     for text, _ in texts:
         if len(text) > LONGEST:
             raise ValueError(f"a text of {len(text)} characters is too long for a picture; {LONGEST} is the most. Shorten it.")
-    room = Room(picture, keep_free, how.right_to_left)
     size, placed = float(how.size), None
     while True:
         for shape in range(len(_BALLOONS)):
@@ -120,11 +120,10 @@ def _draw_caption(picture: Image.Image, item: _Item, boxed: bool, how: Lettering
         _paste_letters(picture, item, how.face, INK)
         return
     stroke = max(1.0, item.block.size * 0.09)
+    outlined, corner = draw_block(item.block, how.face, stroke), _corner(item, stroke)
     if how.shadow:
-        edge = margin(item.block, stroke)
-        letters = draw_block(item.block, how.face, stroke)
-        _cast_shadow(picture, letters, _corner(item, edge), item.block.size)
-    _paste_letters(picture, item, how.face, INK, stroke)
+        _cast_shadow(picture, outlined, corner, item.block.size)
+    picture.paste(INK, corner, outlined)
     _paste_letters(picture, item, how.face, WHITE)
 
 
@@ -181,7 +180,7 @@ def _tail(box: Box, target: tuple[float, float], size: float) -> list[tuple[floa
     return [(base[0] - half * down, base[1] + half * across), (x + reach * across, y + reach * down), (base[0] + half * down, base[1] - half * across)]
 
 
-def _target(picture: Image.Image, item: _Item, faces: np.ndarray) -> tuple[float, float] | None:
+def _target(picture: Image.Image, item: _Item, picture_detail: np.ndarray) -> tuple[float, float] | None:
     """Where a balloon's tail points: at who speaks, at the nearest side for somebody who is not in the picture, and where nobody knows
     more at the largest detail. None where that lies in the balloon itself."""
     balloon, box = item.balloon, item.box
@@ -190,28 +189,24 @@ def _target(picture: Image.Image, item: _Item, faces: np.ndarray) -> tuple[float
         return (-picture.width if x < picture.width / 2 else 2 * picture.width), y + 0.4 * picture.height
     target = None
     if balloon.speaker is not None:
-        target = centre_of(np.asarray(balloon.speaker, dtype=np.float32), picture.size)
+        target = head_of(np.asarray(balloon.speaker, dtype=np.float32), picture.size)
     if target is None:
-        weight = faces * np.hanning(faces.shape[0] + 2)[1:-1, None] * np.hanning(faces.shape[1] + 2)[None, 1:-1]
-        total = weight.sum()
-        if total <= 0:
-            return None
-        target = tuple(
-            float((weight.sum(axis=axis) * (np.arange(weight.shape[1 - axis]) + 0.5)).sum() / total / weight.shape[1 - axis]) * side
-            for axis, side in ((0, picture.width), (1, picture.height))
-        )
+        down, across = (np.hanning(side + 2)[1:-1] for side in picture_detail.shape)
+        target = centroid(picture_detail * down[:, None] * across[None, :], picture.size)
+    if target is None:
+        return None
     inside = abs(target[0] - box.centre[0]) < box.width / 2 and abs(target[1] - box.centre[1]) < box.height / 2
     return None if inside else target
 
 
-def _corner(item: _Item, edge: int) -> tuple[int, int]:
-    """Of the letters' mask in the picture."""
-    x, y = item.box.centre
+def _corner(item: _Item, stroke: float) -> tuple[int, int]:
+    """Of the mask of the letters, with a stroke around them, in the picture."""
+    (x, y), edge = item.box.centre, margin(item.block, stroke)
     return round(x - item.block.width / 2) - edge, round(y - item.block.height / 2) - edge
 
 
-def _paste_letters(picture: Image.Image, item: _Item, face: Typeface, colour: tuple[int, int, int], stroke: float = 0) -> None:
-    picture.paste(colour, _corner(item, margin(item.block, stroke)), draw_block(item.block, face, stroke))
+def _paste_letters(picture: Image.Image, item: _Item, face: Typeface, colour: tuple[int, int, int]) -> None:
+    picture.paste(colour, _corner(item, 0), draw_block(item.block, face))
 
 
 def _cast_shadow(picture: Image.Image, mask: Image.Image, corner: tuple[int, int], size: float) -> None:

@@ -1,7 +1,7 @@
 """How panels share a page: which stand in a row, and where that puts each.
 
 A layout first divides the panels into pages of rows. A row has columns in the order in which they are read; a column is a
-panel, or several one under the other. Then `place_rows` gives each its box: all panels of a row are as high, and as wide as their
+panel, or several one under the other. Then `place_row` gives each its box: all panels of a row are as high, and as wide as their
 shapes want, so that the row fills the page's width.
 """
 
@@ -41,9 +41,9 @@ class Plan:
     shapes: dict[int, float] = field(default_factory=dict)
 
 
-def plan_grid(count: int, columns: int | None = None) -> Plan:
+def plan_grid(count: int) -> Plan:
     """Rows of equal panels on one page."""
-    rows, wide = grid_shape(count, columns)
+    rows, wide = grid_shape(count)
     return Plan((tuple(_row(range(at * wide, min(count, (at + 1) * wide))) for at in range(rows)),), wide)
 
 

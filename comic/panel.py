@@ -39,6 +39,11 @@ class ComicPanel:
     keep_free: Image.Image | None = None
     shape: float | None = None
 
+    @property
+    def own_shape(self) -> float:
+        """The shape that it wants, else that of its picture."""
+        return self.shape or self.picture.width / self.picture.height
+
 
 @dataclass(frozen=True)
 class Lettering:

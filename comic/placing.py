@@ -37,16 +37,18 @@ class Room:
     Args:
         picture: as its cell shows it.
         keep_free: mode L, of any size: what nothing may cover, white; None for nothing.
+
+    detail: the picture's, (height, width).
     """
 
     def __init__(self, picture: Image.Image, keep_free: Image.Image | None, right_to_left: bool = False) -> None:
         self._size = picture.size
         self._right_to_left = right_to_left
-        hides = detail(picture)
+        self.detail = hides = detail(picture)
         if keep_free is None:
             down, across = (np.exp(-np.linspace(-1.9, 1.9, side) ** 2) for side in hides.shape)
             hides = hides + _MIDDLE * down[:, None] * across[None, :]
-        self._detail = _Sums(hides, picture.size)
+        self._hides = _Sums(hides, picture.size)
         self._kept = None
         if keep_free is not None:
             kept = np.asarray(keep_free.resize((96, 96), Image.Resampling.BOX)) > 12  # also where it is white in part only
@@ -67,7 +69,7 @@ class Room:
         lefts = _places(edge, wide - edge - width, step)
         tops = _places(edge, high - edge - height, step)
         left, top = np.meshgrid(lefts, tops)
-        cost = self._detail.mean(left, top, width, height)
+        cost = self._hides.mean(left, top, width, height)
         cost = cost + _UPWARDS * top / high
         if at_edge:
             cost = cost + _INWARDS * (np.minimum(left, wide - width - left) / wide + np.minimum(top, high - height - top) / high)
@@ -116,17 +118,24 @@ class _Sums:
         return total / ((x1 - x0) * (y1 - y0))
 
 
-def centre_of(weight: np.ndarray, size: tuple[int, int]) -> tuple[float, float] | None:
+def head_of(weight: np.ndarray, size: tuple[int, int]) -> tuple[float, float] | None:
     """The middle, in pixels of a picture of `size`, of the upper part of a map (height, width): where a figure has its head. None for an
     empty map."""
     rows = np.flatnonzero(weight.sum(axis=1) > 0)
     if not len(rows):
         return None
-    head = weight[: rows[0] + max(1, round(0.35 * (rows[-1] + 1 - rows[0])))]
-    total = head.sum()
-    x = (head.sum(axis=0) * (np.arange(head.shape[1]) + 0.5)).sum() / total / weight.shape[1]
-    y = (head.sum(axis=1) * (np.arange(head.shape[0]) + 0.5)).sum() / total / weight.shape[0]
-    return float(x * size[0]), float(y * size[1])
+    head = weight.copy()
+    head[rows[0] + max(1, round(0.35 * (rows[-1] + 1 - rows[0]))):] = 0
+    return centroid(head, size)
+
+
+def centroid(weight: np.ndarray, size: tuple[int, int]) -> tuple[float, float] | None:
+    """The middle of a map (height, width), in pixels of a picture of `size`; None for an empty one."""
+    total = weight.sum()
+    if total <= 0:
+        return None
+    across, down = (weight.sum(axis=axis) @ (np.arange(side) + 0.5) / total / side for axis, side in ((0, weight.shape[1]), (1, weight.shape[0])))
+    return float(across * size[0]), float(down * size[1])
 
 
 def _places(first: float, last: float, step: float) -> np.ndarray:

@@ -55,7 +55,7 @@ def _measure(at: int, panel: ComicPanel, style: PageStyle, measures: Measures, w
         if block is None and text.strip():
             raise ValueError(f"panel {at + 1}: its text does not fit into a storyboard. Use a larger page, or shorten it.")
         blocks.append(block)
-    picture = min(tallest, round((widths[1] - 2 * measures.pad_y) / _shape(panel)) + 2 * measures.pad_y)
+    picture = min(tallest, round((widths[1] - 2 * measures.pad_y) / panel.own_shape) + 2 * measures.pad_y)
     text_height = max(block.height for block in blocks if block) + 2 * measures.pad_y
     return _Line(at, max(picture, round(text_height)), tuple(blocks))
 
@@ -77,7 +77,7 @@ def _draw_page(panels: Sequence[ComicPanel], lines: Sequence[_Line], style: Page
         number, prompt, caption = line.blocks
         panel = panels[line.panel]
         wide = widths[1] - 2 * measures.pad_y
-        size = (wide, min(line.height - 2 * measures.pad_y, round(wide / _shape(panel))))
+        size = (wide, min(line.height - 2 * measures.pad_y, round(wide / panel.own_shape)))
         page.paste(draw_picture(ComicPanel(panel.picture, keep_free=panel.keep_free), size, line.panel + 1, "none", style),
                    (lefts[1] + measures.pad_y, y + measures.pad_y))
         for block, x in ((number, lefts[0]), (prompt, lefts[2]), (caption, lefts[3])):
@@ -95,7 +95,3 @@ def _draw_page(panels: Sequence[ComicPanel], lines: Sequence[_Line], style: Page
 def _paste(page: Image.Image, block: TextBlock, left: int, top: int, style: PageStyle) -> None:
     edge = margin(block)
     page.paste(INK, (left - edge, top - edge), draw_block(block, style.lettering.face, centred=False))
-
-
-def _shape(panel: ComicPanel) -> float:
-    return panel.shape or panel.picture.width / panel.picture.height

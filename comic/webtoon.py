@@ -40,8 +40,7 @@ def _items(panels: Sequence[ComicPanel], style: PageStyle) -> Iterator[Image.Ima
     half = round(style.width * _GAP / 2) if style.gutter is None else style.gutter
     width = style.width - 2 * margin
     for number, panel in enumerate(panels, start=1):
-        shape = panel.shape or panel.picture.width / panel.picture.height
-        height = max(1, round(width / shape))
+        height = max(1, round(width / panel.own_shape))
         strip = measures.strip_height(panel.caption, style, width) if captions == "strip" else 0
         item = new_page(style.width, height + strip + 2 * half)
         draw_panel(item, Frame(margin, half, width, height), number, panel, "none" if strip else captions, style, measures)

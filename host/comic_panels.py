@@ -10,6 +10,7 @@ from PIL import Image, ImageChops, ImageDraw
 from ..comic.panel import Balloon, ComicPanel
 from ..story.model import Panel, Story
 from .images import to_images
+from .panel_masks import mask_of_each
 
 NODE = "Fabula_ComicPage"
 
@@ -30,9 +31,13 @@ def comic_panels(pictures: Sequence[Image.Image], story: Story | None, masks: Se
             f"{NODE}: input 'images' has {len(pictures)} pictures, but input 'story' has {len(panels)} panels. "
             "Connect the pictures of this very story, or leave 'story' open for a page without captions."
         )
-    who = _by_character(panels, [mask for batch in masks for mask in to_images(batch.reshape(-1, *batch.shape[-2:], 1))])
+    shown = [mask for batch in masks for mask in to_images(batch.reshape(-1, *batch.shape[-2:], 1))]
+    of_each = mask_of_each(shown, [(panel.number, panel.characters) for panel in panels], NODE, "masks") if shown else {}
     faces = _face_masks(boxes, pictures)
-    return [_panel(picture, panel, own, face) for picture, panel, own, face in zip(pictures, panels, who, faces)]
+    return [
+        _panel(picture, panel, {who: of_each[panel.number, who] for who in (*panel.characters, None) if (panel.number, who) in of_each}, face)
+        for picture, panel, face in zip(pictures, panels, faces)
+    ]
 
 
 def _panel(picture: Image.Image, panel: Panel, masks: dict[str | None, Image.Image], face: Image.Image | None) -> ComicPanel:
@@ -50,24 +55,6 @@ def _panel(picture: Image.Image, panel: Panel, masks: dict[str | None, Image.Ima
     )
     crop = panel.options.crop
     return ComicPanel(picture, panel.caption, balloons, panel.prompt, everybody, crop[0] / crop[1] if crop else None)
-
-
-def _by_character(panels: Sequence[Panel], masks: Sequence[Image.Image]) -> list[dict[str | None, Image.Image]]:
-    """Each panel's masks; that of all its characters together goes by None."""
-    each = [(at, name) for at, panel in enumerate(panels) for name in panel.characters or (None,)]
-    if not masks:
-        return [{} for _ in panels]
-    if len(masks) in (1, len(panels)):
-        return [{None: masks[at % len(masks)]} for at in range(len(panels))]
-    if len(masks) != len(each):
-        raise ValueError(
-            f"{NODE}: input 'masks' has {len(masks)} masks, but there are {len(panels)} panels. Give it one mask a panel ({len(panels)}), one for each "
-            f"character of each panel, in the panels' order ({len(each)}; one for a panel of nobody), or one for all."
-        )
-    found: list[dict[str | None, Image.Image]] = [{} for _ in panels]
-    for (at, name), mask in zip(each, masks):
-        found[at][name] = mask
-    return found
 
 
 def _face_masks(boxes: Sequence, pictures: Sequence[Image.Image]) -> list[Image.Image | None]:

@@ -16,6 +16,7 @@ from ..attention.subject import AttendedSubjects, MaskedSubjects, Subjects
 from ..attention.tiles import plan, together
 from . import attention_patch
 from .held_characters import Batch, HeldCharacter, join
+from .panel_masks import mask_of_each
 from .panel_noise import reseed
 from .panel_tiles import place, sample_tiles
 from .panel_variants import sample_variants
@@ -70,17 +71,8 @@ class Options:
         if self.subject_masks is None:
             return attended if self.subject == "auto" and any(story.words) else None
         masks = self.subject_masks.reshape(-1, *self.subject_masks.shape[-2:]).cpu()
-        # A panel of nobody has a mask, too: else as many masks might mean two things.
-        each = [(panel, name) for panel in story.panels for name in story.cast.panels[panel] or (None,)]
-        if len(masks) in (1, len(story.panels)):
-            return MaskedSubjects({(panel, None): masks[row % len(masks)] for row, panel in enumerate(story.panels)})
-        if len(masks) == len(each):
-            return MaskedSubjects(dict(zip(each, masks)))
-        raise ValueError(
-            f"{NODE}: input 'subject_masks' has {len(masks)} masks, but the story has {len(story.panels)} panels. Give it one mask a panel "
-            f"({len(story.panels)}), one for each character of each panel, in the panels' order ({len(each)}; one for a panel of nobody), or "
-            "one for all."
-        )
+        panels = [(panel, story.cast.panels[panel]) for panel in story.panels]
+        return MaskedSubjects(mask_of_each(masks, panels, NODE, "subject_masks"))
 
 
 def apply(model: ModelPatcher, options: Options) -> ModelPatcher:

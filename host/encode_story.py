@@ -26,43 +26,37 @@ def encode_story(clip: CLIP | None, story: Story, width: int, height: int, panel
     Returns: positive and negative; each entry's cond is (panels, 77 x chunks, channels), its pooled output
     (panels, channels). All rows have the length of the story's longest prompt: shorter ones get empty 77-token chunks.
     """
-    check_clip(clip, NODE)
-    panels = range(len(story.panels)) if panels is None else panels
-    prompts = [texts(story, panel) for panel in story.panels]
-    positives = [tokenize_panel(clip, panel, positive, story) for panel, (positive, _) in zip(story.panels, prompts)]
-    negatives = [tokenize(clip, negative) for _, negative in prompts]
-    words = find_words(clip, story, [positive for positive, _ in prompts], positives)
-    pad_chunks(clip, [*positives, *negatives])  # over the whole story: a panel asked for alone is encoded just the same
-    size = (story, panels, width, height, images_per_panel)
-    return encode_rows(clip, positives, words, *size), encode_rows(clip, negatives, None, *size)
-
-
-def check_clip(clip: CLIP | None, node: str) -> None:
-    """Raises: ValueError for no text encoder, or one of a family that Fabula cannot draw with."""
     if clip is None:
         raise ValueError(
-            f"{node}: input 'clip' is empty: the checkpoint has no text encoder in it. Use the CLIP of a full SDXL or SD1.5 "
+            f"{NODE}: input 'clip' is empty: the checkpoint has no text encoder in it. Use the CLIP of a full SDXL or SD1.5 "
             "checkpoint, or load one with CLIPLoader or DualCLIPLoader."
         )
     encoders = clip.tokenize("")
     if set(encoders) not in ENCODERS:
         raise ValueError(
-            f"{node}: input 'clip' is of another model family: it has the text encoders {', '.join(encoders)}. Fabula works with SDXL, SD1.5 and "
+            f"{NODE}: input 'clip' is of another model family: it has the text encoders {', '.join(encoders)}. Fabula works with SDXL, SD1.5 and "
             "SD2.1: use the CLIP of such a checkpoint."
         )
+    panels = range(len(story.panels)) if panels is None else panels
+    texts = [_texts(story, panel) for panel in story.panels]
+    positives = [_tokenize(clip, panel, positive, story) for panel, (positive, _) in zip(story.panels, texts)]
+    negatives = [tokenize(clip, negative) for _, negative in texts]
+    words = find_words(clip, story, [positive for positive, _ in texts], positives)
+    pad_chunks(clip, [*positives, *negatives])  # over the whole story: a panel asked for alone is encoded just the same
+    positives, negatives = ([prompts[panel] for panel in panels for _ in range(images_per_panel)] for prompts in (positives, negatives))
+    size = {"width": width, "height": height, "crop_w": 0, "crop_h": 0, "target_width": width, "target_height": height}
+    described = {**size, story_rows.KEY: story_rows.describe(story, panels, words, images_per_panel)}
+    undescribed = {**size, story_rows.KEY: story_rows.describe(story, panels, None, images_per_panel)}
+    return _encode_rows(clip, positives, described), _encode_rows(clip, negatives, undescribed)
 
 
-def texts(story: Story, panel: Panel, prompt: str | None = None) -> tuple[str, str]:
+def _texts(story: Story, panel: Panel, prompt: str | None = None) -> tuple[str, str]:
     """The panel's prompt, or another one, and its negative prompt, both in its style."""
     negative = ", ".join(part for part in (story.negative, panel.options.negative) if part)
     return apply_style(panel.options.style or story.style, panel.prompt if prompt is None else prompt, negative, story.styles)
 
 
-def tokenize_panel(clip: CLIP, panel: Panel, positive: str, story: Story) -> dict:
-    """A panel's styled prompt as tokens, with that of its own for the second encoder.
-
-    Raises: ValueError where there is one, and no second encoder.
-    """
+def _tokenize(clip: CLIP, panel: Panel, positive: str, story: Story) -> dict:
     tokens = tokenize(clip, positive)
     if panel.options.prompt_2:
         if "g" not in tokens:
@@ -70,20 +64,12 @@ def tokenize_panel(clip: CLIP, panel: Panel, positive: str, story: Story) -> dic
                 f"{NODE}: panel {panel.number} of input 'story' has prompt_2=, but input 'clip' has no second text encoder as SDXL's. Delete it, "
                 "or use an SDXL checkpoint."
             )
-        second, _ = texts(story, panel, panel.options.prompt_2)
+        second, _ = _texts(story, panel, panel.options.prompt_2)
         tokens["g"] = tokenize(clip, second)["g"]
     return tokens
 
 
-def encode_rows(clip: CLIP, prompts: Sequence[dict], words, story: Story, panels: Sequence[int], width: int, height: int,
-                images_per_panel: int) -> Conditioning:
-    """Prompts as tokens, one a panel of the whole story, to a conditioning whose rows are those of `panels`. `words`: of `find_words`, or None."""
-    size = {"width": width, "height": height, "crop_w": 0, "crop_h": 0, "target_width": width, "target_height": height}
-    described = {**size, story_rows.KEY: story_rows.describe(story, panels, words, images_per_panel)}
-    return _encode(clip, [prompts[panel] for panel in panels for _ in range(images_per_panel)], described)
-
-
-def _encode(clip: CLIP, prompts: list[dict], extra: dict) -> Conditioning:
+def _encode_rows(clip: CLIP, prompts: list[dict], extra: dict) -> Conditioning:
     known: dict[str, list] = {}
     rows = []
     for prompt in prompts:

@@ -59,9 +59,10 @@ def styles() -> dict[str, Style]:
 def typeface(name: str) -> Typeface:
     """A font of `font_names`, with all others behind it for characters that it has not. Raises: ValueError for a font that is not there, or
     cannot be read."""
-    if name not in font_names():
-        raise ValueError(f"input 'font' is {name!r}, which is not in models/{FONTS}. There are: {', '.join(font_names())}.")
-    others = [other for other in font_names() if other not in (name, BUILT_IN)]
+    names = font_names()
+    if name not in names:
+        raise ValueError(f"input 'font' is {name!r}, which is not in models/{FONTS}. There are: {', '.join(names)}.")
+    others = [other for other in names if other not in (name, BUILT_IN)]
     return Typeface(_font_path(name), [_font_path(other) for other in others])
 
 

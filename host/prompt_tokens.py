@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 from comfy.sd import CLIP
 
@@ -11,13 +12,24 @@ _BREAK = re.compile(r"\bBREAK\b")
 
 def tokenize(clip: CLIP, text: str) -> dict[str, list]:
     """Encoder to chunks of (id, weight), with the host's weights and embeddings. `BREAK` begins a new chunk."""
-    parts = [clip.tokenize(part) for part in split_breaks(text)]
+    parts = [clip.tokenize(part.strip()) for part in _BREAK.split(text)]
     return {encoder: [chunk for part in parts for chunk in part[encoder]] for encoder in parts[0]}
 
 
-def split_breaks(text: str) -> list[str]:
-    """What stands between a prompt's `BREAK`s."""
-    return [part.strip() for part in _BREAK.split(text)]
+def content(chunk: Sequence, end: int) -> Sequence:
+    """A chunk's tokens between its start and its end; a textual inversion's are vectors."""
+    ends = (at for at, (token, *_) in enumerate(chunk) if at and isinstance(token, int) and token == end)
+    return chunk[1:next(ends, len(chunk))]
+
+
+def token_counter(clip: CLIP | None) -> Callable[[str], int] | None:
+    """Counts a prompt's tokens as an encoder of CLIP's reads them; None where `clip` has no such encoder."""
+    empty = clip.tokenize("") if clip is not None else {}
+    encoder = next((name for name in ("l", "g", "h") if name in empty), None)
+    if encoder is None:
+        return None
+    end = empty[encoder][0][1][0]
+    return lambda text: sum(len(content(chunk, end)) for chunk in tokenize(clip, text)[encoder])
 
 
 def pad_chunks(clip: CLIP, prompts: list[dict]) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from comfy.sd import CLIP
 
-from ..story.model import Mention, Panel, Story
-from .prompt_tokens import tokenize
+from ..story.model import Panel, Story
+from .prompt_tokens import content, tokenize
 
 log = logging.getLogger(__name__)
 
 
-def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequence[dict],
-               read: Callable[[int, str, Mention | None], dict] | None = None) -> list[dict[str, tuple[int, ...]]]:
+def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequence[dict]) -> list[dict[str, tuple[int, ...]]]:
     """For each panel, and each character that it mentions, the places of the character's description in the encoded prompt.
 
     Found as a run of token ids, so that weights, styles and 77-token chunks around it make no difference: the n-th mention
@@ -24,11 +23,9 @@ def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequen
         prompts: the panels' prompts with their style, which hold `panel.prompt` as it is.
         encoded: what `clip` made of each: encoder to chunks of (id, weight). All of SDXL's encoders have the same words at
             the same places, unless a panel has a prompt of its own for the second.
-        read: how a piece of a panel's prompt (the panel from 0, the piece, and whose description it is, or None) becomes tokens,
-            where that is not by `clip` alone.
     """
-    reader = _Reader(clip, read or (lambda number, text, mention: tokenize(clip, text)))
-    found = [reader.find(number, panel, *each) for number, (panel, *each) in enumerate(zip(story.panels, prompts, encoded))]
+    reader = _Reader(clip)
+    found = [reader.find(panel, prompt, tokens) for panel, prompt, tokens in zip(story.panels, prompts, encoded)]
     for panel, own in zip(story.panels, found):
         for name in panel.characters:
             if name not in own:
@@ -40,45 +37,43 @@ def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequen
 
 
 class _Reader:
-    def __init__(self, clip: CLIP, read: Callable[[int, str, Mention | None], dict]):
-        self._tokens = read
+    def __init__(self, clip: CLIP):
+        self._clip = clip
         empty = clip.tokenize("")
         self._encoder = "l" if "l" in empty else next(iter(empty))  # `prompt_2=` is for the other one of SDXL
         frame = [token for token, *_ in empty[self._encoder][0][:2]]
         # CLIP's prompts stand between a start and an end; those of other families may not, and are not searched.
         self._frame = frame if len(frame) == 2 and all(isinstance(token, int) for token in frame) else None
 
-    def find(self, number: int, panel: Panel, prompt: str, tokens: dict) -> dict[str, tuple[int, ...]]:
+    def find(self, panel: Panel, prompt: str, tokens: dict) -> dict[str, tuple[int, ...]]:
         if self._frame is None:
             return {}
         ids, places = self._read(tokens)
         start = max(prompt.find(panel.prompt), 0)
         found: dict[str, tuple[int, ...]] = {}
         for mention in panel.mentions:
-            whole, _ = self._read(self._tokens(number, prompt[start + mention.start:start + mention.end], mention))
-            before, _ = self._read(self._tokens(number, prompt[:start + mention.start], None))
+            whole = self._ids(prompt[start + mention.start:start + mention.end])
+            before = self._ids(prompt[:start + mention.start])
             # Punctuation at its ends may be one token with its neighbours: then the description is found without it.
             for wanted in (whole, whole[:-1], whole[1:], whole[1:-1]):
-                starts, at = _occurrences(wanted, ids), len(_occurrences(wanted, before))
-                if at < len(starts):
-                    own = places[starts[at]:starts[at] + len(wanted)]
+                starts, number = _occurrences(wanted, ids), len(_occurrences(wanted, before))
+                if number < len(starts):
+                    own = places[starts[number]:starts[number] + len(wanted)]
                     found[mention.tag] = (*found.get(mention.tag, ()), *own)
                     break
         return found
 
+    def _ids(self, text: str) -> list:
+        return self._read(tokenize(self._clip, text))[0]
+
     def _read(self, tokens: dict) -> tuple[list, list[int]]:
         """The ids of a prompt without start, end and padding, and their places in the chunks laid end to end."""
-        start, end = self._frame
+        _, end = self._frame
         ids, places = [], []
         for number, chunk in enumerate(tokens[self._encoder]):
-            for at, (token, *_) in enumerate(chunk):
-                if not isinstance(token, int):  # a vector of a textual inversion
-                    token = tuple(token.flatten().tolist())
-                elif at > 0 and token == end:
-                    break
-                if token != start:
-                    ids.append(token)
-                    places.append(number * len(chunk) + at)
+            for at, (token, *_) in enumerate(content(chunk, end), start=1):
+                ids.append(token if isinstance(token, int) else tuple(token.flatten().tolist()))
+                places.append(number * len(chunk) + at)
         return ids, places
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from comfy_api.latest import io
 
-from ..host.prompt_tokens import tokenize
+from ..host.prompt_tokens import token_counter
 from ..story.moments import estimate_tokens
 from ..story.prose import split_story
 from .story import CHARACTERS
@@ -50,25 +48,6 @@ class SplitStory(io.ComfyNode):
     @classmethod
     def execute(cls, text: str, max_panels: int, characters: str = "", clip=None) -> io.NodeOutput:
         try:
-            return io.NodeOutput(split_story(text, max_panels, characters, _token_counter(clip)))
+            return io.NodeOutput(split_story(text, max_panels, characters, token_counter(clip) or estimate_tokens))
         except ValueError as error:
             raise ValueError(f"Fabula_SplitStory: {error}") from error
-
-
-def _token_counter(clip) -> Callable[[str], int]:
-    """Counts the tokens between a CLIP encoder's start and end; an estimate where there is no such encoder."""
-    empty = clip.tokenize("") if clip is not None else {}
-    encoder = next((name for name in ("l", "g", "h") if name in empty), None)
-    if encoder is None:
-        return estimate_tokens
-    end = empty[encoder][0][1][0]
-
-    def count(text: str) -> int:
-        total = 0
-        for chunk in tokenize(clip, text)[encoder]:
-            # A textual inversion's token is a vector.
-            ends = (at for at, (token, *_) in enumerate(chunk[1:]) if isinstance(token, int) and token == end)
-            total += next(ends, len(chunk) - 1)
-        return total
-
-    return count

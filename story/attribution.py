@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .people import Narration
+from .people import CLAUSE_END, Narration
 from .sentences import QUOTATION, QUOTES, Sentence
 from .text import says_something
 from .words import SAID, WRITTEN
 
 GAP = " ,;:\u2013\u2014\uff0c\u3001\uff1a\uff1b.\u3002"  # what stands between speech and the words that say who speaks
 STOPS = tuple(".!?,\u2026\u2014\u2013-\u3002\uff01\uff1f\uff0c\u3001~\uff5e")
-CLAUSE_END = re.compile("[,;.:\uff0c\u3001\u3002\uff1b]")
 _LEADS_IN = re.compile("[,:\uff0c\uff1a\u3001]\\s*\\Z")
 _SAID_OF = re.compile("\\s*[,\u3001]|\u3068|\u3063\u3066")  # behind a quotation; the Japanese particles of speech
 _QUESTION = ("?", "\uff1f")

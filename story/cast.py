@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from .model import Character, Mistake
 from .options import find_aliases
-from .speech import NO_CHARACTER, spoken
-from .text import TAG, lines, says_something, split_caption
+from .speech import spoken
+from .text import TAG, is_no_character, lines, says_something, split_caption
 
 _SUGGEST_UP_TO = 60  # difflib is quadratic: a tag longer than this is no misspelt name
 
@@ -16,7 +16,7 @@ _SUGGEST_UP_TO = 60  # difflib is quadratic: a tag longer than this is no misspe
 class Cast:
     """The characters by tag and alias.
 
-    speech: what their speech looks like in a line, for `take_speech`.
+    names: all tags and aliases. speech: what their speech looks like in a line, for `take_speech`.
     """
 
     def __init__(self, characters: list[Character]) -> None:
@@ -26,7 +26,8 @@ class Cast:
         for name, character in self._exact.items():
             self._folded.setdefault(name.casefold(), []).append(character)
         self._hints: dict[str, str] = {}
-        self.speech = spoken(self._exact)
+        self.names = tuple(self._exact)
+        self.speech = spoken(self.names)
 
     def find(self, tag: str) -> Character | None:
         """The character that a tag means: exactly this name or alias, else the only one of which it differs in case alone."""
@@ -97,7 +98,3 @@ def _check_aliases(characters: list[Character], lines_of: Mapping[str, int], mis
             if taken.setdefault(alias, character.tag) != character.tag:
                 message = f'[{character.tag}] has the alias "{alias}", which [{taken[alias]}] is called already'
                 mistakes.append(Mistake("characters", lines_of[character.tag], alias, message, "Delete it in one of the two lines."))
-
-
-def is_no_character(tag: str) -> bool:
-    return tag.casefold() == NO_CHARACTER.casefold()

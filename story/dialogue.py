@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
 
-from .attribution import CLAUSE_END, GAP, STOPS, Parts, Quotation, Speaker, find_speakers, is_said, quotations
+from .attribution import GAP, STOPS, Parts, Quotation, Speaker, find_speakers, is_said, quotations
 from .model import Speech
-from .people import Narration, People
+from .people import CLAUSE_END, Narration, People
 from .sentences import Sentence
 from .text import says_something
 from .words import ATTRIBUTION, BESIDE_SAID, SAID, WIDE

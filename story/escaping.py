@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from .cast import Cast
+from .options import OPTION_START
+from .speech import QUOTE_MARKS, any_name
 from .text import TAG
 
-_OPTION = re.compile(r"(?<!\S)([A-Za-z_][A-Za-z_0-9]*)=")
 _NUMBER = re.compile(r"#\s*(?=\d)")
-_ANY_QUOTE = '"\u201c\u201d\u201e\u300c\u300d\u300e\u300f\u00ab\u00bb'
-_SYNTAX = re.compile(rf"[{_ANY_QUOTE}\u2018{{}}\\]|(?<!\w)\u2019|\u2019(?!\w)")  # quotes, and the host's signs for weights
+_SYNTAX = re.compile(rf"[{QUOTE_MARKS}\u2018{{}}\\]|(?<!\w)\u2019|\u2019(?!\w)")  # quotes, and the host's signs for weights
 _BREAK = re.compile(r"\bBREAK\b")
 _PART = re.compile(r"(\[[^\[\]]*\])")
 _ASIDE = re.compile(r"\s*[()]\s*")  # more than a pair of commas to the host
@@ -27,11 +27,8 @@ def escape(text: str, cast: Cast) -> str:
 
 def escape_caption(text: str, cast: Cast) -> str:
     """A text of `escape` that is no option and no speech: `seed =7`, `Mia, "Look!"`."""
-    names = [re.escape(name) for character in cast.characters for name in (character.tag, *character.aliases)]
-    if names:
-        names.sort(key=len, reverse=True)
-        text = re.sub(rf"(?<!\w)({'|'.join(names)}) ?[:\uff1a](?= ?[{_ANY_QUOTE}]|\Z)", r"\1,", text)
-    return _OPTION.sub(r"\1 =", text)
+    text = re.sub(rf"({any_name(cast.names)}) ?[:\uff1a](?= ?[{QUOTE_MARKS}]|\Z)", r"\1,", text)
+    return OPTION_START.sub(r"\1 =", text)
 
 
 def escape_prompt(script: str) -> str:
@@ -39,5 +36,5 @@ def escape_prompt(script: str) -> str:
     parts = _PART.split(script)  # every other one is a tag
     parts[::2] = (_EMBEDDING.sub("embedding ", _BREAK.sub("break", _ASIDE.sub(", ", _SYNTAX.sub(" ", part)))) for part in parts[::2])
     parts = _PART.split(_STOPS.sub("", " ".join("".join(parts).split())).strip(_EDGES))
-    parts[::2] = (_OPTION.sub(r"\1 =", part) for part in parts[::2])
+    parts[::2] = (OPTION_START.sub(r"\1 =", part) for part in parts[::2])
     return "".join(parts)

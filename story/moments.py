@@ -12,8 +12,7 @@ from .cast import Cast
 from .dialogue import Told
 from .escaping import escape_prompt
 from .people import Narration
-from .speech import NO_CHARACTER
-from .text import TAG, says_something
+from .text import NO_CHARACTER, TAG, says_something
 from .words import ACTION, AND, DANGLING, OPENERS, PLACE, SAID, TALKING, UNSEEN, WIDE
 
 TOKENS = 75  # a prompt has fewer: CLIP reads this many at once

@@ -16,7 +16,8 @@ EXAMPLES = {
 }
 _QUOTED = r'"[^"]*"|\u201c[^\u201c\u201d]*\u201d'
 _AHEAD = r"(?<![^\s\]#])"  # white space, a tag, or the # itself
-OPTION = re.compile(rf"{_AHEAD}([A-Za-z_][A-Za-z_0-9]*)=({_QUOTED}|\S*)")
+OPTION_START = re.compile(rf"{_AHEAD}([A-Za-z_][A-Za-z_0-9]*)=")
+OPTION = re.compile(rf"{OPTION_START.pattern}({_QUOTED}|\S*)")
 QUOTED_OPTION = re.compile(rf"{_AHEAD}(?:{'|'.join(EXAMPLES)}|alias)=(?:{_QUOTED})")
 _ALIAS = re.compile(rf"{_AHEAD}alias=({_QUOTED}|\S*)")
 _CLOSE = 0.75  # how like an option another word before a "=" is, to be a misspelt one

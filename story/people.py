@@ -14,7 +14,7 @@ from .model import Character
 from .words import ADJECTIVES, BEHIND_OBJECT, BEING_WIDE, FEMALE, FEMALE_WIDE, LETTER, MALE, MALE_WIDE, NO_BEING, PRONOUN, WIDE
 
 _CLAUSE = re.compile(r"[,;.:(\uff0c\u3001\u3002\uff1b]|\s(?:with|in|who|wearing|holding|of|and|that|from|at|on)\s")
-_CLAUSE_END = re.compile("[,;.:\uff0c\u3001\u3002\uff1b]")
+CLAUSE_END = re.compile("[,;.:\uff0c\u3001\u3002\uff1b]")
 _ARTICLE = re.compile(r"(?:a|an|the|one)\s", re.I)
 # Japanese with an object, a goal or "... to itta", and without the particles of a subject.
 _NO_SUBJECT = re.compile("(?=\\s*(?:\u3068|\u3063\u3066)|.*[\u3092\u306b\u3078])[^\u306f\u304c\u3082]*", re.S)
@@ -158,7 +158,7 @@ class People:
         if current and not owns and word in ("him", "her"):  # "Bob saw him": rather someone else
             order = (*(tag for tag in order if tag != current[-1]), current[-1])
         if not owns:  # "She looks at Nora" is somebody else, "When she left, Nora wept" is not
-            named = {self._tags.get(each[0]) for each in following if not _CLAUSE_END.search(match.string, match.end(), each.start())}
+            named = {self._tags.get(each[0]) for each in following if not CLAUSE_END.search(match.string, match.end(), each.start())}
             order = tuple(tag for tag in order if tag not in named)
         meant = self._fitting(order, gender, near={*current, *chain(*self._last)})
         if meant:

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from .cast import Cast, is_no_character, parse_characters
+from .cast import Cast, parse_characters
 from .model import Mention, Mistake, Panel, Story, StoryError
 from .options import find_options
 from .speech import take_speech
 from .styles import STYLES, Style
-from .text import TAG, caption_start, clean, join, lines, says_something, split_caption
+from .text import TAG, caption_start, clean, is_no_character, join, lines, says_something, split_caption
 
 SCENE = "##"
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .speech import QUOTED
-from .text import clean, says_something
+from .speech import QUOTE_MARKS, QUOTED
+from .text import clean, says_something, split_lines
 from .words import ABBREVIATIONS, ATTRIBUTION, COMMON, SCRIPTS
 
 # As in a script; also the single quotes of British books, and one that is open at a paragraph's end since the next goes on with it.
 QUOTATION = re.compile(f"{QUOTED}|\u2018[^\u2018\u2019]*(?:\u2019\\w[^\u2018\u2019]*)*\u2019(?!\\w)|\u201c[^\u201c\u201d]*\\Z")
-QUOTES = "\"\u201c\u201d\u201e\u2018\u2019\u300c\u300d\u300e\u300f\u00ab\u00bb"
+QUOTES = f"{QUOTE_MARKS}\u2018\u2019"
 _ENDS = ".!?\u2026\u3002\uff01\uff1f\uff0e"
 _END = re.compile(rf"[{re.escape(_ENDS)}][\"'\u201d\u2019\u300d\u300f\u00bb)\]]*\Z")
 _GOES_ON = re.compile("[\\s\u2013\u2014\u2026]*(?:[,;\uff0c\u3001\uff1b]|\u3068|\u3063\u3066)")
@@ -66,7 +66,7 @@ def guess_language(text: str) -> str:
 def _paragraphs(text: str) -> Iterator[tuple[str, int]]:
     """Each paragraph on one line, with what it opens. Lines are paragraphs, unless most of them end within a sentence: then the
     text is wrapped, and blank lines part it."""
-    lines = [clean(line) for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    lines = [clean(line) for line in split_lines(text)]
     ends = [bool(_END.search(line)) for line, after in pairwise(lines) if says_something(line) and says_something(after)]
     wrapped = 2 * sum(ends) < len(ends)
     held: list[str] = []

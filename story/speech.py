@@ -7,19 +7,23 @@ from collections.abc import Callable, Collection
 
 from .model import Character, Speech
 from .options import QUOTED_OPTION
-from .text import join
+from .text import is_no_character, join
 
-NO_CHARACTER = "NC"
 # Opening and closing; the first pair that a text has neither of is that in which it is printed.
 _PAIRS = (('"', '"'), ("\u201c", "\u201d"), ("\u300c", "\u300d"), ("\u300e", "\u300f"), ("\u00ab", "\u00bb"), ("\u201e", "\u201c"))
+QUOTE_MARKS = "".join(dict.fromkeys("".join(first + last for first, last in _PAIRS)))
 QUOTED = "|".join(f"{first}[^{first}{last}]*{last}" for first, last in _PAIRS)
 
 
 def spoken(names: Collection[str]) -> re.Pattern[str]:
     """What `take_speech` looks for: a name of `names`, or any in brackets, a colon, and a text in quotes."""
+    return re.compile(rf"{QUOTED_OPTION.pattern}|(?:\[(?P<tag>[^\[\]]*)\]|(?P<name>{any_name(names)})) ?[:\uff1a] ?(?P<text>{QUOTED})")
+
+
+def any_name(names: Collection[str]) -> str:
+    """A pattern for the longest of `names` that stands at a place, not within a word; without any it matches nowhere."""
     known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    bare = rf"|(?<!\w)(?P<name>{known})" if known else "|(?P<name>(?!))"
-    return re.compile(rf"{QUOTED_OPTION.pattern}|(?:\[(?P<tag>[^\[\]]*)\]{bare}) ?[:\uff1a] ?(?P<text>{QUOTED})")
+    return rf"(?<!\w)(?:{known})" if known else "(?!)"
 
 
 def take_speech(line: str, pattern: re.Pattern[str], find: Callable[[str], Character | None], hint: Callable[[str], str],
@@ -37,7 +41,7 @@ def take_speech(line: str, pattern: re.Pattern[str], find: Callable[[str], Chara
         kept, end = _close_gap(kept, line[end:match.start()]), match.end()
         name, text = (match["tag"] or match["name"] or "").strip(), match["text"][1:-1].strip()
         speaker = find(name)
-        if name.casefold() == NO_CHARACTER.casefold():
+        if is_no_character(name):
             wrong("[NC] means nobody, and says nothing", "Write the text without a name: it is a caption then.")
         elif speaker is None:
             wrong(f"no character is called [{name}]", hint(name))

@@ -10,13 +10,14 @@ from .model import Mistake
 from .options import QUOTED_OPTION
 
 COMMENT = "//"
+NO_CHARACTER = "NC"
 LONGEST_LINE = 20_000  # characters; what is longer is a book without line breaks, not a panel
 TAG = re.compile(r"\[([^\[\]]*)\]")
 
 
 def lines(text: str, input_name: str, mistakes: list[Mistake]) -> Iterator[tuple[int, str]]:
     """The lines that say something, cleaned, with their numbers as a text editor counts them. One that is too long is a mistake."""
-    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         if len(line) > LONGEST_LINE:
             message = f"the line has {len(line)} characters, more than {LONGEST_LINE}"
             mistakes.append(Mistake(input_name, number, line, message, "Give every panel and every character a line of its own."))
@@ -24,6 +25,16 @@ def lines(text: str, input_name: str, mistakes: list[Mistake]) -> Iterator[tuple
         line = clean(line)
         if line and not line.startswith(COMMENT):
             yield number, line
+
+
+def split_lines(text: str) -> list[str]:
+    """As a text editor shows them: a line may end as on any system, but with no other character."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def is_no_character(tag: str) -> bool:
+    """Whether a tag says that nobody is there."""
+    return tag.casefold() == NO_CHARACTER.casefold()
 
 
 def clean(text: str) -> str:
