@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from .panel import CAPTION_PAPER, INK, Balloon, Lettering
-from .placing import Box, Room, centroid, head_of
+from .placing import Box, Room, Wanted, centroid, head_of
 from .text_block import FINE, LONGEST, SMALLEST, TextBlock, draw_block, fit_text, margin
 from .typeface import Typeface
 
@@ -58,19 +58,19 @@ def letter_picture(picture: Image.Image, caption: str, boxed: bool, balloons: Se
 
 
 def _place_all(picture: Image.Image, room: Room, texts: Sequence[tuple[str, Balloon | None]], how: Lettering) -> list[_Item]:
-    """At the largest size at which all have room, and cover nothing that shall stay free; if no size does, at the smallest."""
+    """At the largest size at which all have room, are read in order, and cover nothing that shall stay free; if no size does, at the smallest."""
     for text, _ in texts:
         if len(text) > LONGEST:
             raise ValueError(f"a text of {len(text)} characters is too long for a picture; {LONGEST} is the most. Shorten it.")
     size, placed = float(how.size), None
     while True:
         for shape in range(len(_BALLOONS)):
-            room.clear()
-            items = [_place(picture, room, text, balloon, size, shape, how) for text, balloon in texts]
-            if all(items):
-                placed = items
-                if not any(room.covers(item.box) for item in items):
-                    return items
+            blocks = [_set(picture, text, balloon, size, shape, how) for text, balloon in texts]
+            boxes = room.place([_wanted(block, balloon) for block, (_, balloon) in zip(blocks, texts)]) if all(blocks) else None
+            if boxes is not None:
+                placed = [_Item(block, box, balloon) for block, box, (_, balloon) in zip(blocks, boxes, texts)]
+                if room.is_in_order(boxes) and not any(room.covers(box) for box in boxes):
+                    return placed
         if size <= SMALLEST:
             break
         size = max(SMALLEST, size * _SMALLER)
@@ -83,7 +83,8 @@ def _place_all(picture: Image.Image, room: Room, texts: Sequence[tuple[str, Ball
     return placed
 
 
-def _place(picture: Image.Image, room: Room, text: str, balloon: Balloon | None, size: float, shape: int, how: Lettering) -> _Item | None:
+def _set(picture: Image.Image, text: str, balloon: Balloon | None, size: float, shape: int, how: Lettering) -> TextBlock | None:
+    """The text as large as its part of the picture lets it be; None where it has no room there."""
     vertical = how.vertical and balloon is not None
     aspect, shares = (_CAPTIONS if balloon is None else _VERTICAL if vertical else _BALLOONS)[shape]
     wide, high = picture.width * shares[0], picture.height * shares[1]
@@ -93,14 +94,13 @@ def _place(picture: Image.Image, room: Room, text: str, balloon: Balloon | None,
         x, y = _padding(size, balloon is None)
         return wide / scale - 2 * x, high / scale - 2 * y
 
-    block = fit_text(text, how.face, size, space, vertical, aspect)
-    if block is None:
-        return None
+    return fit_text(text, how.face, size, space, vertical, aspect)
+
+
+def _wanted(block: TextBlock, balloon: Balloon | None) -> Wanted:
     x, y = _padding(block.size, balloon is None)
-    edge = 0.0 if balloon is None else max(2.0, 0.15 * block.size)
-    width, height = (block.width + 2 * x) * scale, (block.height + 2 * y) * scale
-    box = room.place(width, height, edge, gap=0.3 * block.size, at_edge=balloon is None)
-    return None if box is None else _Item(block, box, balloon)
+    scale, edge = (1.0, 0.0) if balloon is None else (_AROUND, max(2.0, 0.15 * block.size))
+    return Wanted((block.width + 2 * x) * scale, (block.height + 2 * y) * scale, edge, gap=0.3 * block.size, at_edge=balloon is None)
 
 
 def _padding(size: float, caption: bool) -> tuple[float, float]:

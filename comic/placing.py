@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +11,7 @@ from PIL import Image
 
 from .cropping import detail
 
-STEPS = 28  # places tried along the longer side of a panel
+STEPS = 20  # places tried along the longer side of a panel
 _ORDER = 3.0  # what reading out of order costs, of a full panel's height
 _UPWARDS = 0.12  # what the way down from the top costs: a balloon hangs over its speaker
 _INWARDS = 0.5  # what the way from the edge costs what belongs there
@@ -31,8 +33,20 @@ class Box:
         return self.left + self.width / 2, self.top + self.height / 2
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A box that looks for a place. edge: least distance from the picture's edge. gap: from the boxes that are read before it.
+    at_edge: it belongs to the picture's edge."""
+
+    width: float
+    height: float
+    edge: float
+    gap: float
+    at_edge: bool = False
+
+
 class Room:
-    """A panel's picture, and what stands in it already.
+    """A panel's picture, in which boxes look for places.
 
     Args:
         picture: as its cell shows it.
@@ -53,47 +67,72 @@ class Room:
         if keep_free is not None:
             kept = np.asarray(keep_free.resize((96, 96), Image.Resampling.BOX)) > 12  # also where it is white in part only
             self._kept = _Sums(kept, picture.size)
-        self._taken: list[Box] = []
 
-    def place(self, width: float, height: float, edge: float, gap: float, at_edge: bool = False) -> Box | None:
-        """The best place for a box of a size that is read after the boxes before it, and marks it as taken; None where none is free of these.
+    def place(self, items: Sequence[Wanted]) -> list[Box] | None:
+        """The best places for boxes that are read one after the other; None where they do not all have room.
 
-        Args:
-            edge: least distance from the picture's edge; gap: from another box.
-            at_edge: it belongs to the picture's edge.
+        Each is placed with an eye on those behind it: what the best places of these would cost is part of its own cost, so that the first
+        does not take the only place that the second could have. Exact for two boxes; of more, those that are not neighbours do not look out
+        for each other in advance.
         """
-        wide, high = self._size
-        if width + 2 * edge > wide or height + 2 * edge > high:
+        places = [self._places(item) for item in items]
+        if not all(len(left) for left, _ in places):
             return None
-        step = max(1.0, max(wide, high) / STEPS)
-        lefts = _places(edge, wide - edge - width, step)
-        tops = _places(edge, high - edge - height, step)
-        left, top = np.meshgrid(lefts, tops)
-        cost = self._hides.mean(left, top, width, height)
-        cost = cost + _UPWARDS * top / high
-        if at_edge:
-            cost = cost + _INWARDS * (np.minimum(left, wide - width - left) / wide + np.minimum(top, high - height - top) / high)
-        if self._kept is not None:
-            cost = cost + _COVERED * self._kept.mean(left, top, width, height)
-        for box in self._taken:
-            apart = (left >= box.left + box.width + gap) | (left + width + gap <= box.left)
-            apart |= (top >= box.top + box.height + gap) | (top + height + gap <= box.top)
-            late = np.maximum(0, self._turn(*box.centre) - self._turn(left + width / 2, top + height / 2) + 0.08)
-            cost = np.where(apart, cost + _ORDER * late, np.inf)
-        best = int(cost.argmin())
-        if not np.isfinite(cost.flat[best]):
-            return None
-        box = Box(float(left.flat[best]), float(top.flat[best]), width, height)
-        self._taken.append(box)
-        return box
+        own = [self._cost(item, *place) for item, place in zip(items, places)]
+        behind = [np.zeros(len(cost)) for cost in own]  # per place: what the best places of all boxes behind it cost
+        for at in range(len(items) - 2, -1, -1):
+            (left, top), following = places[at], items[at + 1]
+            pairs = self._beside(left[:, None], top[:, None], items[at], *places[at + 1], following)
+            behind[at] = (pairs + own[at + 1] + behind[at + 1]).min(axis=1)
+        boxes: list[Box] = []
+        for at, (item, (left, top)) in enumerate(zip(items, places)):
+            cost = own[at] + behind[at]
+            for earlier, box in zip(items, boxes):
+                cost = cost + self._beside(np.array(box.left), np.array(box.top), earlier, left, top, item)
+            best = int(cost.argmin())
+            if not np.isfinite(cost[best]):
+                return None
+            boxes.append(Box(float(left[best]), float(top[best]), item.width, item.height))
+        return boxes
+
+    def is_in_order(self, boxes: Sequence[Box]) -> bool:
+        """Whether boxes are read in the order in which they are given."""
+        turns = [self._turn(*box.centre) for box in boxes]
+        return all(first < second for first, second in itertools.pairwise(turns))
 
     def covers(self, box: Box) -> float:
         """How much of what shall stay free lies in a box, as a share of the box."""
         return 0.0 if self._kept is None else float(self._kept.mean(np.array(box.left), np.array(box.top), box.width, box.height))
 
-    def clear(self) -> None:
-        """Takes all boxes away again."""
-        self._taken.clear()
+    def _places(self, item: Wanted) -> tuple[np.ndarray, np.ndarray]:
+        """Left and top, (places,) each, of all places that are tried; none where the picture is too small."""
+        wide, high = self._size
+        if item.width + 2 * item.edge > wide or item.height + 2 * item.edge > high:
+            return np.empty(0), np.empty(0)
+        step = max(1.0, max(wide, high) / STEPS)
+        lefts, tops = (_along(item.edge, side - item.edge - length, step) for side, length in ((wide, item.width), (high, item.height)))
+        left, top = np.meshgrid(lefts, tops)
+        return left.ravel(), top.ravel()
+
+    def _cost(self, item: Wanted, left: np.ndarray, top: np.ndarray) -> np.ndarray:
+        """What a box hides at each of its places."""
+        wide, high = self._size
+        cost = self._hides.mean(left, top, item.width, item.height) + _UPWARDS * top / high
+        if item.at_edge:
+            inwards = np.minimum(left, wide - item.width - left) / wide + np.minimum(top, high - item.height - top) / high
+            cost = cost + _INWARDS * inwards
+        if self._kept is not None:
+            cost = cost + _COVERED * self._kept.mean(left, top, item.width, item.height)
+        return cost
+
+    def _beside(self, left: np.ndarray, top: np.ndarray, first: Wanted, next_left: np.ndarray, next_top: np.ndarray, second: Wanted) -> np.ndarray:
+        """What a box costs that is read after another: infinite where they touch, much where it stands ahead."""
+        gap = second.gap
+        apart = (next_left >= left + first.width + gap) | (next_left + second.width + gap <= left)
+        apart |= (next_top >= top + first.height + gap) | (next_top + second.height + gap <= top)
+        turn = self._turn(left + first.width / 2, top + first.height / 2)
+        next_turn = self._turn(next_left + second.width / 2, next_top + second.height / 2)
+        return np.where(apart, _ORDER * np.maximum(0, turn - next_turn + 0.08), np.inf)
 
     def _turn(self, x, y):
         """When a place is read: downwards, and of equal height from the side on which lines begin."""
@@ -138,6 +177,6 @@ def centroid(weight: np.ndarray, size: tuple[int, int]) -> tuple[float, float] |
     return float(across * size[0]), float(down * size[1])
 
 
-def _places(first: float, last: float, step: float) -> np.ndarray:
+def _along(first: float, last: float, step: float) -> np.ndarray:
     count = max(1, round((last - first) / step))
     return np.linspace(first, last, count + 1)

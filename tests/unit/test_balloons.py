@@ -70,6 +70,17 @@ def test_balloons_do_not_overlap_and_are_read_in_order(right_to_left):
     assert reading == sorted(reading)
 
 
+@pytest.mark.parametrize("right_to_left", [False, True])
+def test_the_first_balloon_leaves_the_second_a_place_behind_it(right_to_left):
+    """The emptiest strip is the lower one; were the first put there, the second could only stand ahead of it."""
+    face = mask((0, 130, 399, 270))
+    first, second = letter(picture(busy=(0, 0, 400, 130)), Balloon("Over here!"), Balloon("What is that? I have never seen one as large as this."), keep_free=face,
+                           right_to_left=right_to_left)
+    assert not overlap(first, (0, 130, 399, 270)) and not overlap(second, (0, 130, 399, 270))
+    reading = [box.centre[1] + 0.35 * (400 - box.centre[0] if right_to_left else box.centre[0]) for box in (first, second)]
+    assert reading == sorted(reading)
+
+
 def test_the_tail_points_at_who_speaks():
     for left in (20, 320):
         speaker = mask((left, 240, left + 60, 390))
