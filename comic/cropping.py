@@ -7,8 +7,9 @@ from PIL import Image
 
 PAPER = (255, 255, 255)
 _SEEN_AT = 96  # pixels of the longer side at which detail is looked for: smaller detail is texture
-_CENTRED = 0.4  # how much of the detail's weight its distance from _MIDDLE may cost
-_MIDDLE = (0.5, 0.4)  # of a picture, across and down: heads stand in its upper half
+_CENTRED = 0.6  # how much of the detail's weight its distance from _MIDDLE may cost
+_MIDDLE = (0.5, 0.3)  # of a picture, across and down: heads stand in its upper half
+_FEET = 0.2  # what a figure's lowest row counts beside its uppermost: a cell that cannot show all of it shows the head
 
 
 def flatten(image: Image.Image) -> Image.Image:
@@ -35,20 +36,24 @@ def crop_box(image: Image.Image, width: float, height: float, mask: Image.Image 
     wide, high = min(image.width, width / scale), min(image.height, height / scale)
     if image.width - wide < 1 and image.height - high < 1:
         return 0, 0, image.width, image.height
-    weight = _weight(image, mask)
-    left = (image.width - wide) * _best_start(weight.sum(axis=0), wide / image.width)
-    top = (image.height - high) * _best_start(weight.sum(axis=1), high / image.height)
+    across, down = _weights(image, mask)
+    left = (image.width - wide) * _best_start(across, wide / image.width)
+    top = (image.height - high) * _best_start(down, high / image.height)
     return left, top, left + wide, top + high
 
 
-def _weight(image: Image.Image, mask: Image.Image | None) -> np.ndarray:
+def _weights(image: Image.Image, mask: Image.Image | None) -> tuple[np.ndarray, np.ndarray]:
+    """What each column and each row of a picture is worth."""
     if mask is not None:
-        weight = np.asarray(mask.resize((_SEEN_AT, _SEEN_AT), Image.Resampling.BOX), dtype=np.float32) / 255
-        if weight.any():
-            return weight
+        shown = np.asarray(mask.resize((_SEEN_AT, _SEEN_AT), Image.Resampling.BOX), dtype=np.float32) / 255
+        rows = np.flatnonzero(shown.any(axis=1))
+        if len(rows):
+            # A row is worth as much where a figure is narrow, as its head is.
+            return shown.sum(axis=0), shown.max(axis=1) * np.interp(np.arange(_SEEN_AT), rows[[0, -1]], (1, _FEET))
     weight = detail(image)
     across, down = (np.abs(np.linspace(-middle, 1 - middle, side)) / max(middle, 1 - middle) for middle, side in zip(_MIDDLE, weight.shape[::-1]))
-    return weight * (1 - _CENTRED * np.maximum(across[None, :], down[:, None]))
+    weight = weight * (1 - _CENTRED * np.maximum(across[None, :], down[:, None]))
+    return weight.sum(axis=0), weight.sum(axis=1)
 
 
 def _best_start(weight: np.ndarray, share: float) -> float:

@@ -16,6 +16,7 @@ _ORDER = 3.0  # what reading out of order costs, of a full panel's height
 _UPWARDS = 0.12  # what the way down from the top costs: a balloon hangs over its speaker
 _INWARDS = 0.5  # what the way from the edge costs what belongs there
 _MIDDLE = 0.35  # what covering the picture's middle costs, where a figure stands, as far as nobody says more
+_FIGURE = (-1.5, 2.3), (-1.9, 1.9)  # the picture's ends, down and across, in widths of that middle: heads stand in the upper half
 _COVERED = 40.0  # what covering what shall stay free costs, a full rectangle of it
 
 
@@ -60,7 +61,7 @@ class Room:
         self._right_to_left = right_to_left
         self.detail = hides = detail(picture)
         if keep_free is None:
-            down, across = (np.exp(-np.linspace(-1.9, 1.9, side) ** 2) for side in hides.shape)
+            down, across = (np.exp(-np.linspace(*ends, side) ** 2) for ends, side in zip(_FIGURE, hides.shape))
             hides = hides + _MIDDLE * down[:, None] * across[None, :]
         self._hides = _Sums(hides, picture.size)
         self._kept = None

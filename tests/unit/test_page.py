@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from fabula.comic.cropping import PAPER
+from fabula.comic.cropping import PAPER, crop_box
 from fabula.comic.layouts import LAYOUTS, grid_shape, plan_classic, read_pattern
 from fabula.comic.page import draw_pages
 from fabula.comic.panel import CAPTION_PAPER, Balloon, ComicPanel, Lettering, PageStyle
@@ -263,6 +263,17 @@ def test_a_picture_is_cut_around_its_detail_or_around_the_mask(side):
     mask.paste(255, (0, 0, 8, 10) if side == "right" else (22, 0, 30, 10))  # the other side
     sheet = page([*others, ComicPanel(wide, keep_free=mask)], width=1000)
     assert not (np.asarray(sheet) == (255, 0, 0)).all(axis=-1).any()
+
+
+def test_a_cell_too_low_for_a_figure_shows_its_head():
+    figure = Image.new("RGB", (300, 300), (90, 110, 130))
+    mask = Image.new("L", (300, 300))
+    for image, head, body in ((figure, (255, 0, 0), (0, 60, 20)), (mask, 255, 255)):
+        ImageDraw.Draw(image).ellipse((125, 30, 175, 80), fill=head)
+        ImageDraw.Draw(image).rectangle((90, 80, 210, 280), fill=body)  # wider than the head
+    part = figure.crop(tuple(round(side) for side in crop_box(figure, 300, 120, mask)))
+    red = [(np.asarray(image) == (255, 0, 0)).all(axis=-1).sum() for image in (part, figure)]
+    assert part.size == (300, 120) and red[0] > 0.9 * red[1]
 
 
 def test_transparent_pictures_show_paper():
