@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..host import folders
+from ..host import folders, language_model
 from .character import LoadCharacter, PictureCharacter, SaveCharacter
 from .comic import ComicPage, SaveComic
 from .consistency import ConsistentAttention
 from .demo import LoadDemo
+from .director import StoryDirector
 from .prose import SplitStory
 from .story import EncodeStory, StoryScript
 
 
 class FabulaExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        folders.register()  # not in `on_load`, which hosts of the supported versions never call
+        # Not in `on_load`, which hosts of the supported versions never call.
+        folders.register()
+        language_model.register()
         return [
-            StoryScript, SplitStory, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter, ComicPage,
-            SaveComic, LoadDemo,
+            StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
+            ComicPage, SaveComic, LoadDemo,
         ]

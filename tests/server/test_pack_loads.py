@@ -21,6 +21,9 @@ CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
     ),
     "Fabula_SaveComic": (["pages", "filename_prefix", "format"], ["dpi"], []),
     "Fabula_SplitStory": (["text", "max_panels"], ["characters", "clip"], ["STRING"]),
+    "Fabula_StoryDirector": (
+        ["model_name", "text", "max_panels", "seed", "max_new_tokens", "temperature"], ["characters", "language"], ["STRING", "STRING"],
+    ),
     "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE"]),
 }
 

@@ -5,11 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from fabula.story.moments import estimate_tokens
+from fabula.story.prose import split_story
 from fabula.story.script import parse_story
 
 DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"
 CAST = "[Mia] a girl with ginger hair, red coat\n[Bob] a man with a grey beard, blue coat"
-EXAMPLES = re.findall(r"```(characters|panels)\n(.*?)```", (DOCS / "Fabula_Story.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def examples(node: str) -> list[tuple[str, str]]:
+    """(field, text) of each example in a node's help page."""
+    return re.findall(r"```(characters|panels|text)\n(.*?)```", (DOCS / f"{node}.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+EXAMPLES = examples("Fabula_Story")
 
 
 @pytest.mark.parametrize(("field", "text"), EXAMPLES)
@@ -37,3 +46,13 @@ def test_the_errors_in_the_help_are_those_that_come():
         parse_story("[Mia] a girl", "[Mia] waves\n[Miah] waves\n[Mia] runs seed=x", "(No style)", "")
     for line in str(caught.value).splitlines():
         assert line in text
+
+
+def test_the_split_story_in_the_help_is_what_comes():
+    (_, characters), (_, text), (_, panels) = examples("Fabula_SplitStory")
+    assert split_story(text, 3, characters, estimate_tokens) == panels.strip()
+
+
+def test_the_director_s_example_is_a_story():
+    (_, characters), (_, panels) = examples("Fabula_StoryDirector")
+    assert len(parse_story(characters, panels, "(No style)", "").panels) == 3
