@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..host import folders, language_model
+from ..host import folders, language_model, script_check
 from .character import LoadCharacter, PictureCharacter, SaveCharacter
 from .comic import ComicPage, SaveComic
 from .consistency import ConsistentAttention
@@ -19,6 +19,7 @@ class FabulaExtension(ComfyExtension):
         # Not in `on_load`, which hosts of the supported versions never call.
         folders.register()
         language_model.register()
+        script_check.register()
         return [
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
             ComicPage, SaveComic, LoadDemo,

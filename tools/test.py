@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import environment  # noqa: E402
 
-LAYERS = ("tests/unit", "tests/host", "tests/server")  # the quick ones first
+LAYERS = ("tests/unit", "tests/host", "tests/server", "tests/browser")  # the quick ones first
 PASSED, NOTHING_SELECTED = 0, 5  # pytest's exit codes
 
 

@@ -1,0 +1,46 @@
+"""The pack in the real frontend, in a browser."""
+
+import sys
+from pathlib import Path
+
+import environment
+import pytest
+from server import Server
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from chromium import Chromium, find_chromium  # noqa: E402
+
+environment.stop_like_ctrl_c()  # a cancelled run shall not leave its server or its browser behind
+PICTURES = environment.ROOT / "output" / "browser"
+
+
+@pytest.fixture(scope="session")
+def server():
+    with Server() as running:
+        running.post_json("/settings", {"Comfy.TutorialCompleted": True})  # else the templates stand over the canvas
+        yield running
+
+
+@pytest.fixture(scope="session")
+def frontend(request, tmp_path_factory):
+    """The page of the frontend, ready to be used."""
+    program = find_chromium()
+    if not program:
+        pytest.skip("there is no Chromium on this machine")
+    server = request.getfixturevalue("server")  # not started in vain
+    with Chromium(program, tmp_path_factory.mktemp("profile")) as browser:
+        page = browser.open(server.url)
+        page.wait("window.app?.graph && window.LiteGraph?.registered_node_types.Fabula_Story", timeout=180)
+        yield page
+
+
+@pytest.fixture()
+def picture(frontend, request):
+    """Keeps a picture of the page under a test's name, to be looked at."""
+
+    def take(name: str = "") -> None:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        frontend.screenshot(PICTURES / f"{request.node.name}{name}.png")
+
+    return take
