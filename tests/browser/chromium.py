@@ -115,9 +115,9 @@ class Page:
     def run(self, body: str, **values):
         """What the function body returns, `await` allowed; `values` are constants in it."""
         constants = "".join(f"const {name} = {json.dumps(value)};" for name, value in values.items())
-        done = self.call(
-            "Runtime.evaluate", expression=f"(async () => {{ {constants} {body} }})()", awaitPromise=True, returnByValue=True
-        )
+        # Held by the page: a promise that nobody holds may be collected before it is settled.
+        expression = f"globalThis.lastRun = (async () => {{ {constants} {body} }})()"
+        done = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in done:
             raise PageError(done["exceptionDetails"]["exception"].get("description", "a script threw"))
         return done["result"].get("value")
