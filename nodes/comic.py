@@ -12,6 +12,7 @@ from ..comic.text_block import is_written_vertically
 from ..host import comic_file, folders
 from ..host.comic_panels import comic_panels
 from ..host.images import to_images, to_pixels
+from .choices import check_choices
 from .types import StoryType
 
 
@@ -70,6 +71,7 @@ class ComicPage(io.ComfyNode):
     def execute(cls, images, layout, page_width, font, font_size, seed, story=(None,), captions=("auto",), paper=(PAPERS[0],), dpi=(150,),
                 page_height=(0,), rows=("2,1,3",), gutter=(-1,), border=(-1,), text_direction=("auto",), shadow=(False,), masks=(),
                 face_boxes=()) -> io.NodeOutput:
+        check_choices(cls, layout=layout[0], captions=captions[0], paper=paper[0], text_direction=text_direction[0])
         pictures = [picture for batch in images for picture in to_images(batch)]
         panels = comic_panels(pictures, story[0], [mask for mask in masks if mask is not None], [box for box in face_boxes if box is not None])
         try:
@@ -111,12 +113,16 @@ class SaveComic(io.ComfyNode):
 
     @classmethod
     def execute(cls, pages, filename_prefix, format, dpi=(150,)) -> io.NodeOutput:
+        check_choices(cls, format=format[0])
         pictures = [picture for batch in pages for picture in batch]
         if not pictures:
             raise ValueError("Fabula_SaveComic: input 'pages' is empty. Connect the pages of Fabula_ComicPage.")
         if format[0] == "png":
+            comic_file.check_prefix(filename_prefix[0])
             results = ui.ImageSaveHelper.save_images(pictures, filename_prefix[0], io.FolderType.output, cls)
             return io.NodeOutput(ui=ui.SavedImages(results))
         images = [to_images(picture[None])[0] for picture in pictures]
         name, subfolder = comic_file.save_book(images, filename_prefix[0], format[0], dpi[0])
-        return io.NodeOutput(ui=ui.PreviewText(f"{len(images)} pages: {'/'.join(part for part in (subfolder, name) if part)}"))
+        told = f"{len(images)} page{'s' if len(images) > 1 else ''}: {'/'.join(part for part in (subfolder, name) if part)}"
+        # The first page as well: not every frontend shows texts.
+        return io.NodeOutput(ui={**ui.PreviewImage(pictures[0][None], cls=cls).as_dict(), **ui.PreviewText(told).as_dict()})

@@ -9,6 +9,7 @@ from ..host import id_encoder, identity_story
 from ..host.encode_story import Rows, chosen_panels, empty_latents
 from ..host.references import add_reference
 from ..identity.faces import CHOICES
+from .choices import check_choices
 from .types import FaceEmbedsType, IdEncoderType, ReferencesType, StoryType
 
 CATEGORY = "Fabula/identity"
@@ -98,6 +99,7 @@ class FaceEmbeds(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, face: str, index: int, without_face: str, insightface=None) -> io.NodeOutput:
+        check_choices(cls, face=face, without_face=without_face)
         return io.NodeOutput(*faces.embed_faces(images, face, index, without_face == "skip", insightface))
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from comfy_extras import nodes_model_advanced
 from fabula.demo import models, sizes
-from fabula.host import demo_models, id_encoder, identity_story
+from fabula.host import character_file, demo_models, id_encoder, identity_story
 from fabula.host.consistent_attention import Options, apply
 from fabula.host.encode_story import Rows, empty_latents, encode_story
 from fabula.host.references import add_reference
@@ -245,3 +245,12 @@ def test_v2_without_faces(clip, encoder, references):
 def test_no_clip(encoder, references):
     with pytest.raises(ValueError, match="Fabula_EncodeIdentity: input 'clip' is empty"):
         encode(None, encoder, references)
+
+
+def test_a_saved_character_goes_on_as_the_person_of_the_photos(clip, encoder, references):
+    merged, text_only, negative = encode(clip, encoder, references)
+    for sigmas in (None, torch.tensor([14.0, 9.0, 5.0, 2.0, 0.0])):
+        positive = identity_story.delayed(text_only, merged, 20.0, sigmas)
+        held, rows_of = character_file.from_run("node", {"samples": torch.zeros(6, 4, 8, 8)}, positive, negative, "Mia")
+        assert rows_of == [0] and torch.equal(held.positive.cross_attn, merged[0][0][:1])
+        assert held.words == (merged[0][1][KEY].words[0]["Mia"],)
