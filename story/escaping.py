@@ -10,7 +10,9 @@ from .speech import QUOTE_MARKS, any_name
 from .text import TAG
 
 _NUMBER = re.compile(r"#\s*(?=\d)")
-_SYNTAX = re.compile(rf"[{QUOTE_MARKS}\u2018{{}}\\]|(?<!\w)\u2019|\u2019(?!\w)")  # quotes, and the host's signs for weights
+_SYNTAX = re.compile(rf"[{QUOTE_MARKS}{{}}\\]")  # quotes, and the host's signs for weights
+_SINGLE_QUOTE = re.compile(r"(?:\u2018|(?<![\w\]])['\u2019]|['\u2019](?![\w\[]))(?![^\[]*\])")  # no apostrophe, and not within a tag
+_CURLY_APOSTROPHE = re.compile(r"\u2019(?![^\[]*\])")
 _BREAK = re.compile(r"\bBREAK\b")
 _PART = re.compile(r"(\[[^\[\]]*\])")
 _ASIDE = re.compile(r"\s*[()]\s*")  # more than a pair of commas to the host
@@ -33,6 +35,7 @@ def escape_caption(text: str, cast: Cast) -> str:
 
 def escape_prompt(script: str) -> str:
     """A text of `escape`, with tags in it, as a prompt: without quotes, without the host's syntax, and nothing in it an option."""
+    script = _CURLY_APOSTROPHE.sub("'", _SINGLE_QUOTE.sub(" ", script))  # ahead of the split: a tag may have one behind it
     parts = _PART.split(script)  # every other one is a tag
     parts[::2] = (_EMBEDDING.sub("embedding ", _BREAK.sub("break", _ASIDE.sub(", ", _SYNTAX.sub(" ", part)))) for part in parts[::2])
     parts = _PART.split(_STOPS.sub("", " ".join("".join(parts).split())).strip(_EDGES))

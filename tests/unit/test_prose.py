@@ -190,6 +190,8 @@ def test_with_the_library_there_is_no_warning(fresh_splitter, caplog):
     ("The girl ran.", "[Mia] ran"),
     ("The little girl waved at the old man.", "[Mia] waved at [Bob]"),
     ("Mia's dog barked.", "[Mia]'s dog barked"),
+    ("Mia’s dog barked at the dogs’ bowls and didn’t eat.", "[Mia]'s dog barked at the dogs bowls and didn't eat"),
+    ("Mia greeted ‘old’ 'grey' Bob.", "[Mia] greeted old grey [Bob]"),
     ("Mia sat down and Mia slept.", "[Mia] sat down and Mia slept"),
     ("[Mia] greets [Bob].", "[Mia] greets [Bob]"),
     ("Mialand is far.", "[NC] Mialand is far"),
@@ -197,6 +199,11 @@ def test_with_the_library_there_is_no_warning(fresh_splitter, caplog):
 ])
 def test_characters_become_tags_at_their_first_mention(text, prompt):
     assert prompts(text) == [prompt]
+
+
+def test_an_apostrophe_in_a_name_stays():
+    assert prompts("O’Neill met Jo’s cat.", characters="[O’Neill] a man\n[Jo] a girl") == ["[O’Neill] met [Jo]'s cat"]
+    assert prompts("C’est l’été d’Ana.", characters="[Ana] a girl") == ["C'est l'été d'[Ana]"]
 
 
 def test_what_two_characters_are_names_neither():
