@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, zip_longest
 
 from .attribution import GAP, STOPS, Parts, Quotation, Speaker, find_speakers, is_said, quotations
@@ -41,7 +41,8 @@ def tell(sentences: Sequence[Sentence], people: People, new_scene: Sequence[bool
     parted: list[Parts] = []
     groups: list[tuple[str, ...]] = []
     for sentence, new in zip(sentences, new_scene):
-        around, quoted = quotations(sentence.text)
+        around, found = quotations(sentence.text)
+        quoted = [replace(each, addressed=people.addressed(each.inner)) for each in found]
         pairs = zip_longest(people.read(around, new), quoted)
         parted.append([part for pair in pairs for part in pair if part is not None and part.text.strip()])
         groups.append(people.group)
@@ -108,7 +109,9 @@ def _says_only_who(part: Narration, verb: re.Match[str] | None) -> bool:
 def _without_unknown_speaker(part: Narration, behind: bool) -> Narration:
     """A narration beside a quotation of somebody unknown, without the clause that says so; `behind` the quotation nothing is left."""
     if behind:
-        return Narration("") if ATTRIBUTION.match(part.text) or SAID.match(part.text.lstrip(GAP)) else part
+        says = ATTRIBUTION.match(part.text)
+        only_says = says and not part.cut(says.end()).references or SAID.match(part.text.lstrip(GAP))
+        return Narration("") if only_says else part
     last = _SAID_LAST.search(part.text)
     clauses = [match.start() for match in CLAUSE_END.finditer(part.text, 0, last.start() + 1)] if last else []
     return part.cut(0, clauses[-1] if clauses else 0) if last else part

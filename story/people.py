@@ -11,7 +11,10 @@ from itertools import chain
 from .cast import Cast
 from .escaping import escape
 from .model import Character
-from .words import ADJECTIVES, BEHIND_OBJECT, BEING_WIDE, FEMALE, FEMALE_WIDE, LETTER, MALE, MALE_WIDE, NO_BEING, PRONOUN, WIDE
+from .words import (
+    ADJECTIVES, AHEAD_OF_ADDRESSED, BEHIND_ADDRESSED, BEHIND_OBJECT, BEING_WIDE, FEMALE, FEMALE_WIDE, LETTER, MALE, MALE_WIDE, NO_BEING,
+    PRONOUN, WIDE,
+)
 
 _CLAUSE = re.compile(r"[,;.:(\uff0c\u3001\u3002\uff1b]|\s(?:with|in|who|wearing|holding|of|and|that|from|at|on)\s")
 CLAUSE_END = re.compile("[,;.:\uff0c\u3001\u3002\uff1b]")
@@ -128,6 +131,16 @@ class People:
             found[at] = Narration(texts[at], (Reference(0, 0, (current[0],)),))
         self._remember(current)
         return found
+
+    def addressed(self, speech: str) -> frozenset[str]:
+        """Whom what is said calls by name, as "Tom, look!" does; "Tom." alone may well answer who speaks."""
+        found = set()
+        for match in self._pattern.finditer(speech) if self._pattern else ():
+            before = speech[max(match.start() - 8, 0):match.start()]
+            behind = BEHIND_ADDRESSED.match(speech, match.end())
+            if match["name"] and behind and (before.strip() or not behind["stop"]) and AHEAD_OF_ADDRESSED.search(before):
+                found.add(self._tags[match["name"]])
+        return frozenset(found)
 
     def _remember(self, current: Sequence[str]) -> None:
         if len(current) > 1:

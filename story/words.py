@@ -62,11 +62,18 @@ BESIDE_SAID = re.compile(r"\b(?:to|at|again|then|and|so|back|out|aloud|together|
 WRITTEN = re.compile(
     r"\b(?:sign|letter|note|read|reads|wrote|written|title|titled|called|named|word|words|label)\b|写|寫|书|書|名叫|札|手紙", re.I
 )
-# The attribution of a quotation that stands ahead of it: "Look!" Mia said. / “快看！”小明说。
+# The attribution of a quotation that stands ahead of it: "Look!" Mia said. / “快看！”小明说。 Not "Mia said that it was late", and not
+# "When Mia called", "Nobody answered".
+_WORD = rf"{LETTER}+(?:['\u2019-]{LETTER}+)*"
 ATTRIBUTION = re.compile(
-    rf"\W*(?:{LETTER}+[ ]){{0,3}}?{_SAID}(?=[.,;:!?]|\s*\Z| (?:to|in|with|from|at|as|and|{LETTER}+ly)\b)|"
+    rf"\W*(?:{_SAID}(?=[.,;:!?]|\s*\Z| (?:to|in|with|from|at|as|and|{LETTER}+ly)\b)|"
+    rf"(?!(?:[Nn]o ?one|[Nn]obody|[Nn]either|[Ww]h(?:at|en|ile|ere|o)|[Aa]s|[Ii]f|[Aa]fter|[Bb]efore|[Bb]ecause)\b)(?:{_WORD} ){{1,3}}?"
+    rf"(?!{_SAID} (?:nothing|that)\b|(?:said|told) (?:{_WORD} ){{1,3}}that\b){_SAID})|"
     rf"[^，。,：:、]{{0,10}}?(?:{_SAID_WIDE})"
 )
+# What stands beside the name of whom speech addresses: "Tom, look!", "Oh, look, Tom!"
+AHEAD_OF_ADDRESSED = re.compile(r"(?:\A|[,.!?\u2026\uff0c\u3001\u3002\uff01\uff1f]|\b(?:oh|hey|dear|hello|hi|no|yes|thanks|you))\s*\Z", re.I)
+BEHIND_ADDRESSED = re.compile("\\s*(?:[,!?\u2026\u2014\uff0c\u3001\uff01\uff1f]|(?P<stop>[.\u3002]|\\Z))")
 
 # Scenes: what a sentence that opens one begins with.
 _TIMES = "day|morning|afternoon|evening|night|week|month|year|spring|summer|autumn|winter"

@@ -304,6 +304,47 @@ def test_the_speaker_is_found_in_chinese_and_japanese(text, cast, expected):
     assert speech(text, cast) == [expected]
 
 
+@pytest.mark.parametrize("behind", [
+    "Mia asked him.", "Mia called again and again.", "Mia shouted after him.", "Mia whispered behind him.", "Mia said when she saw it.",
+    "Mia asked again.", "The little girl cried after Bob.", "Mia told the old man.",
+])
+def test_who_speaks_behind_a_quotation_speaks_it_whatever_follows(behind):
+    assert speech(f'Bob shook his head. "Are you sure?" {behind}') == [("Mia", "Are you sure?")]
+    assert speech(f"Bob shook his head. “Bob?” {behind}") == [("Mia", "Bob?")]
+
+
+@pytest.mark.parametrize("behind", [
+    "Mia said that it was late.", "Mia told the old man that it was late.", "Mia said nothing.", "Nobody answered.",
+    "When Mia called, he was gone.", "What Mia said was true.",
+])
+def test_what_only_looks_like_an_attribution_is_a_sentence_of_its_own(behind):
+    assert speech(f'Bob shook his head. "I am not." {behind}') == [("Bob", "I am not.")]
+    assert len(lines(f'Bob shook his head. "I am not." {behind}')) == 3
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ('Mia and Bob came in. Bob sat down. "Bob, look!"', ("Mia", "Bob, look!")),
+    ('Mia and Bob came in. Bob sat down. "Are you cold, Bob?"', ("Mia", "Are you cold, Bob?")),
+    ('"Wait, Mia!" Mia stopped. Bob came.', None),
+    ('Mia met Ann. Ann ran. "Ann, wait!" she said.', ("Mia", "Ann, wait!")),
+    ('Bob sat down. "My name is Bob!"', ("Bob", "My name is Bob!")),
+    ('Bob sat down. "Bob."', ("Bob", "Bob.")),
+    ('"Bob, you fool," said Bob.', ("Bob", "Bob, you fool.")),
+])
+def test_nobody_speaks_to_himself_by_name_but_who_is_said_to(text, expected):
+    assert speech(text, CAST + "\n[Ann] a woman") == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(("text", "expected"), [("小明和小红来了。小明坐下。“小明，快看！”", ("小红", "小明，快看！")), ("小明坐下。“我是小明！”", ("小明", "我是小明！"))])
+def test_nobody_speaks_to_himself_by_name_in_chinese(text, expected):
+    assert speech(text, CHINESE_CAST) == [expected]
+
+
+def test_whom_somebody_unknown_speaks_to_is_still_drawn():
+    assert prompts('"Go!" the guard shouted after Mia.') == ["the guard shouted after [Mia]"]
+    assert prompts('"Go!" the guard shouted again.') == ["[NC] people talking"]
+
+
 def test_what_an_attribution_says_beyond_the_speaker_stays():
     (line,) = lines('"Look!" said Mia, holding up the map.')
     assert line == '[Mia] holding up the map # [Mia]: "Look!" Mia said, holding up the map.'
