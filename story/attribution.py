@@ -109,8 +109,10 @@ def _named(parts: Parts) -> Speaker:
             return Speaker(subject.tags[0] if subject else None, at, verb, known=True)
     for at, part in enumerate(parts):
         if isinstance(part, Narration) and part.references and (at or _LEADS_IN.search(part.text)):
-            if part.tags[0] not in _addressed(parts):
-                return Speaker(part.tags[0], known=True)
+            if not part.actors:
+                return Speaker(known=True)
+            if part.actors[0].tags[0] not in _addressed(parts):
+                return Speaker(part.actors[0].tags[0], known=True)
     return Speaker()
 
 
@@ -119,21 +121,30 @@ def _addressed(parts: Parts) -> frozenset[str]:
 
 
 def _subject_of(parts: Parts, at: int, verb: re.Match[str]) -> Narration | None:
-    """The words for the subject: behind a quotation and its verb, as in "said Mia"; else ahead of the verb, in this part or before it."""
+    """The words for the subject: behind a quotation and its verb, as in "said Mia"; else ahead of the verb, in this part or before it.
+    None where it is nobody of the cast."""
     part = parts[at]
     if at and not part.text[:verb.start()].strip(GAP) and part.text.startswith(" ", verb.end()):
-        return next((part.cut(each.start, each.end) for each in part.references if each.start == verb.end() + 1), None)
-    ahead = (part.cut(0, verb.start()), *(each for each in reversed(parts[:at]) if isinstance(each, Narration)))
-    return next((subject for each in ahead if (subject := _last_subject(each))), None)
+        return next((part.cut(each.start, each.end) for each in part.subjects if each.start == verb.end() + 1), None)
+    ahead = part.cut(0, verb.start())
+    clause = ahead.cut(_clause_start(ahead.text))
+    if clause.references and not clause.subjects:
+        return None  # "Tom's mother said"
+    earlier = (each for each in reversed(parts[:at]) if isinstance(each, Narration))
+    return next((subject for each in (ahead, *earlier) if (subject := _last_subject(each))), None)
 
 
 def _last_subject(narration: Narration) -> Narration | None:
     """The words for whom the last clause that means anyone means first."""
-    if not narration.references:
+    if not narration.actors:
         return None
-    last = narration.references[-1].start
-    start = max((match.end() for match in CLAUSE_END.finditer(narration.text, 0, last)), default=0)
-    return next(narration.cut(each.start, each.end) for each in narration.references if each.start >= start)
+    start = _clause_start(narration.text[:narration.actors[-1].start])
+    return next(narration.cut(each.start, each.end) for each in narration.actors if each.start >= start)
+
+
+def _clause_start(text: str) -> int:
+    """Where the last clause of a text begins."""
+    return max((match.end() for match in CLAUSE_END.finditer(text)), default=0)
 
 
 def _alone_in_paragraph(sentences: Sequence[Sentence], speakers: Sequence[Speaker]) -> list[bool]:
@@ -153,7 +164,7 @@ def _beside(before: Parts, spoke: str | None, after: Parts, alone: bool) -> str 
         all_quoted = all(isinstance(part, Quotation) for part in before)
         return None if spoke and all_quoted else _acting(after)
     if len(before) == 1:
-        return before[0].tags[0] if before[0].tags else _acting(after)
+        return before[0].actors[0].tags[0] if before[0].actors else _acting(after)
     if spoke and alone:
         return spoke
     last = before[0].inner[-1:] if isinstance(before[0], Quotation) else ""
@@ -165,7 +176,7 @@ def _beside(before: Parts, spoke: str | None, after: Parts, alone: bool) -> str 
 def _acting(parts: Parts) -> str | None:
     """Whom a sentence without quotations begins with."""
     first = parts[0] if len(parts) == 1 else None
-    return first.tags[0] if isinstance(first, Narration) and first.references and not first.references[0].start else None
+    return first.actors[0].tags[0] if isinstance(first, Narration) and first.actors and not first.actors[0].start else None
 
 
 def _next_in_turn(spoke: Sequence[str | None], group: Sequence[str], addressed: Collection[str]) -> str | None:

@@ -13,7 +13,7 @@ from .escaping import escape
 from .model import Character
 from .words import (
     ADJECTIVES, AHEAD_OF_ADDRESSED, BEHIND_ADDRESSED, BEHIND_OBJECT, BEING_WIDE, FEMALE, FEMALE_WIDE, LETTER, MALE, MALE_WIDE, NO_BEING,
-    PRONOUN, WIDE,
+    OWNED_PERSON, OWNING, PRONOUN, WIDE,
 )
 
 _CLAUSE = re.compile(r"[,;.:(\uff0c\u3001\u3002\uff1b]|\s(?:with|in|who|wearing|holding|of|and|that|from|at|on)\s")
@@ -27,8 +27,8 @@ _NEXT_WORD = re.compile(r" ([a-z]+)")
 
 @dataclass(frozen=True)
 class Reference:
-    """`text[start:end]` of a narration means the characters `tags`; `owns`: something of theirs is meant, as with "his". An empty one
-    is a subject that goes without saying."""
+    """`text[start:end]` of a narration means the characters `tags`; `owns`: as "his" does, and not "Mia's", whose "'s" stands behind it.
+    An empty one is a subject that goes without saying."""
 
     start: int
     end: int
@@ -77,6 +77,22 @@ class Narration:
     def tags(self) -> tuple[str, ...]:
         """The characters, each once, in order of appearance."""
         return tuple(dict.fromkeys(tag for each in self.references for tag in each.tags))
+
+    @property
+    def subjects(self) -> tuple[Reference, ...]:
+        """Who may be the subject of a verb: in "Tom's mother said" and "his dog said" it is somebody else."""
+        return tuple(each for each in self.references if self._owned(each) is None)
+
+    @property
+    def actors(self) -> tuple[Reference, ...]:
+        """Who does what the sentence tells, he or something of his: "His eyes widened", but not "His mother came in"."""
+        owned = ((each, self._owned(each)) for each in self.references)
+        return tuple(each for each, start in owned if start is None or not OWNED_PERSON.match(self.text, start))
+
+    def _owned(self, each: Reference) -> int | None:
+        """Where that begins what the reference owns; None where it owns nothing."""
+        mark = OWNING.match(self.text, each.end)
+        return mark.end() if mark else each.end if each.owns else None
 
 
 class People:

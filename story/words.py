@@ -44,6 +44,20 @@ BEHIND_OBJECT = frozenset(
     "very what when where while who why with without".split()
 )
 
+# Behind whoever owns something; not "Mia's running". Chinese may leave out its particle ahead of family.
+_FAMILY_WIDE = (
+    "妈妈|媽媽|爸爸|母亲|母親|父亲|父親|奶奶|爷爷|爺爺|外婆|外公|哥哥|弟弟|姐姐|妹妹|叔叔|阿姨|舅舅|老师|老師|朋友|家人|"
+    "母さん|父さん|母|父|兄|姉|妹|弟|祖母|祖父|友達|友だち|先生"
+)
+OWNING = re.compile(
+    r"['\u2019]s\b(?! (?:\w+ing|here|there|not|been|gone|an?|the)\b)|(?<=s)['\u2019](?= )|的(?![确確])|の|"
+    rf"(?=(?:{_FAMILY_WIDE}))"
+)
+OWNED_PERSON = re.compile(
+    rf"\s*(?:\w+ ){{0,2}}?(?:{'|'.join(sorted(FEMALE | MALE))}|friends?|teacher|parents|cousin|neighbou?r|family|child|children|baby|twin)\b|"
+    rf"お?(?:{_FAMILY_WIDE})"
+)
+
 # Speech.
 _SAID = (
     r"\b(?:said|says?|asked|asks|cried|cries|shouted|shouts|whispered|whispers|replied|replies|answered|answers|called|calls|yelled|yells|"

@@ -340,6 +340,31 @@ def test_nobody_speaks_to_himself_by_name_in_chinese(text, expected):
     assert speech(text, CHINESE_CAST) == [expected]
 
 
+@pytest.mark.parametrize(("text", "cast"), [
+    ("“Be quiet,” said Bob's father.", CAST), ('"Almost there," Bob’s mother said.', CAST), ('Bob sat. "Almost there," his dad said.', CAST),
+    ('Mia ran. Her uncle said, "Look at that!"', CAST), ('Bob sat. "Go," said his little sister, holding a map.', CAST),
+    ("The girl's mother smiled: “Look!”", CAST), ("“你好！”小明的妈妈说。", CHINESE_CAST), ("小明跑了。他妈妈说：“快来！”", CHINESE_CAST),
+    ("「おかえり」とさくらのお母さんは言った。", JAPANESE_CAST),
+])
+def test_whose_mother_speaks_does_not_speak(text, cast):
+    (panel,) = split(text, 1, cast).panels
+    assert panel.speech == () and panel.caption == text
+    assert "said's" not in panel.prompt
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ('Mia, her eyes wide, said, "Look!"', ("Mia", "Look!")), ('Mia, her brother behind her, said, "Look!"', ("Mia", "Look!")),
+    ('Bob came. His eyes widened. "Look!"', ("Bob", "Look!")), ('Bob came. His coat was wet. "Rain!"', ("Bob", "Rain!")),
+    ('Mia met Bob. Mia\'s smiling. "Hello!"', ("Mia", "Hello!")), ('Bob took her hand and said, "Look!"', ("Bob", "Look!")),
+])
+def test_who_owns_something_may_speak_beside_it(text, expected):
+    assert speech(text) == [expected]
+
+
+def test_whose_mother_acts_beside_a_quotation_does_not_speak_it():
+    assert speech('Bob came. His mother came in. "Look!"') == []
+
+
 def test_whom_somebody_unknown_speaks_to_is_still_drawn():
     assert prompts('"Go!" the guard shouted after Mia.') == ["the guard shouted after [Mia]"]
     assert prompts('"Go!" the guard shouted again.') == ["[NC] people talking"]
