@@ -53,19 +53,20 @@ def tell(sentences: Sequence[Sentence], people: People, new_scene: Sequence[bool
 def _tell(sentence: Sentence, parts: Parts, speaker: Speaker) -> Told:
     caption: list[str | Speech] = []
     drawn: list[Narration] = []
+    said = [isinstance(part, Quotation) and is_said(parts, at) for at, part in enumerate(parts)]
     for at, part in enumerate(parts):
+        behind, ahead = said[at - 1:at] == [True], said[at + 1:at + 2] == [True]  # of speech
         if isinstance(part, Quotation):
-            said = is_said(parts, at)
-            if said and speaker.tag:
+            if said[at] and speaker.tag:
                 caption.append(Speech(speaker.tag, part.inner.replace('"', "'")))  # so that there are quotes to print it in
                 continue
-            told, shown = part.text, Narration(part.inner if not said and len(part.inner) < _WORD else "")
+            told, shown = part.text, Narration(part.inner if not said[at] and len(part.inner) < _WORD else "")
         elif speaker.tag:
-            narrations = _without_attribution(part, speaker.verb if speaker.part == at else None)
-            kept, shown = (_between(each, at > 0, at + 1 < len(parts)) for each in narrations)
+            narrations = _without_attribution(part, speaker.verb if speaker.part == at else None) if behind or ahead else (part, part)
+            kept, shown = (_between(each, behind, ahead) for each in narrations)
             told = kept.text
         else:
-            told, shown = part.text, part if len(parts) == 1 else _without_unknown_speaker(part, at > 0)
+            told, shown = part.text, _without_unknown_speaker(part, behind) if behind or ahead else part
         caption.append(told)
         drawn.append(shown)
     tags = (tag for part in parts if isinstance(part, Narration) for tag in part.tags)

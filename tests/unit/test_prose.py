@@ -370,6 +370,21 @@ def test_whom_somebody_unknown_speaks_to_is_still_drawn():
     assert prompts('"Go!" the guard shouted again.') == ["[NC] people talking"]
 
 
+@pytest.mark.parametrize(("text", "cast", "prompt"), [
+    ("Mia bought a puppy in the market that she called “Biscuit”.", CAST, "[Mia] bought a puppy in the market that she called Biscuit"),
+    ("Bob painted a sign on the door that said “Keep out!”.", CAST, "[Bob] painted a sign on the door that said Keep out"),
+    ('Mia said "hello" to Bob and walked on.', CAST, "[Mia] said hello to [Bob] and walked on"),
+    ("第二天，小明给小猫取名叫“团团”。", CHINESE_CAST, "第二天，[小明]给小猫取名叫 团团"),
+    ("小明听到有人喊“救命”", CHINESE_CAST, "[小明]听到有人喊 救命"),
+])
+def test_a_quotation_that_is_no_speech_leaves_the_picture_whole(text, cast, prompt):
+    assert lines(text, characters=cast) == [f"{prompt} # {text}"]
+
+
+def test_a_word_in_quotes_beside_speech_parts_no_sentence():
+    assert lines('Mia took the "old" map and said, "Look!"') == ['[Mia] took the old map # Mia took the "old" map. [Mia]: "Look!"']
+
+
 def test_what_an_attribution_says_beyond_the_speaker_stays():
     (line,) = lines('"Look!" said Mia, holding up the map.')
     assert line == '[Mia] holding up the map # [Mia]: "Look!" Mia said, holding up the map.'
