@@ -16,6 +16,7 @@ from .words import ATTRIBUTION, BESIDE_SAID, SAID, WIDE
 
 _SAID_LAST = re.compile(rf"(?:,?\s*\band)?\s*(?:{SAID.pattern})\s*[,:\uff0c\uff1a]?\s*\Z")
 _GOES_ON = re.compile(r"(?: \w+ly)?(?:, and (?:he|she|they) |, (?:and )?| and (?:he |she )?)")
+_PARTICLE = re.compile("(?:\u3068(?!\u3066\u3082|\u3053\u308d|\u304d|\u3042\u308b|\u305f\u3093)|\u3063\u3066)\u3001?")  # Japanese, of speech
 _SHOWN = re.compile("laugh|sigh|sob|sang")  # as a way to speak, one that can be seen
 _COMMAS = {",": ".", "\uff0c": "\u3002", "\u3001": "\u3002"}  # at the end of speech, and what stands for them
 _WORD = 24  # characters: what is shorter in quotes, and no speech, is a name or a word
@@ -112,15 +113,20 @@ def _without_unknown_speaker(part: Narration, behind: bool) -> Narration:
     if behind:
         says = ATTRIBUTION.match(part.text)
         only_says = says and not part.cut(says.end()).references or SAID.match(part.text.lstrip(GAP))
-        return Narration("") if only_says else part
+        return Narration("") if only_says else _without_particle(part)
     last = _SAID_LAST.search(part.text)
     clauses = [match.start() for match in CLAUSE_END.finditer(part.text, 0, last.start() + 1)] if last else []
     return part.cut(0, clauses[-1] if clauses else 0) if last else part
 
 
+def _without_particle(part: Narration) -> Narration:
+    particle = _PARTICLE.match(part.text)
+    return part.cut(particle.end()) if particle else part
+
+
 def _between(part: Narration, behind: bool, ahead: bool) -> Narration:
     """A narration as a sentence of its own beside speech: behind it, ahead of it, or both."""
-    part = part.stripped(GAP if behind else "", GAP if ahead else "")
+    part = (_without_particle(part) if behind else part).stripped(GAP if behind else "", GAP if ahead else "")
     if not part.text:
         return part
     if behind:

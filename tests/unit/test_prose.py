@@ -381,6 +381,16 @@ def test_a_quotation_that_is_no_speech_leaves_the_picture_whole(text, cast, prom
     assert lines(text, characters=cast) == [f"{prompt} # {text}"]
 
 
+@pytest.mark.parametrize(("text", "line"), [
+    ("「おかえり」とさくらは笑った。", '[さくら]は笑った # [さくら]: "おかえり"さくらは笑った。'),
+    ("「見て」って、さくらが手をあげた。", '[さくら]が手をあげた # [さくら]: "見て"さくらが手をあげた。'),
+    ("「見て」とても明るくさくらが笑った。", 'とても明るく[さくら]が笑った # [さくら]: "見て"とても明るくさくらが笑った。'),
+    ("「おかえり」と誰かが笑った。", "[NC] 誰かが笑った # 「おかえり」と誰かが笑った。"),
+])
+def test_the_particle_of_speech_goes_with_the_speech(text, line):
+    assert lines(text, characters=JAPANESE_CAST) == [line]
+
+
 def test_a_word_in_quotes_beside_speech_parts_no_sentence():
     assert lines('Mia took the "old" map and said, "Look!"') == ['[Mia] took the old map # Mia took the "old" map. [Mia]: "Look!"']
 
