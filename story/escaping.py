@@ -10,6 +10,10 @@ from .speech import QUOTE_MARKS, any_name
 from .text import TAG
 
 _NUMBER = re.compile(r"#\s*(?=\d)")
+# No other sign stands for a # that is neither: the built-in font has none, so that a page would fail on what nobody has typed.
+_SHARP = re.compile(r"\b([A-G])#(?!\w)")
+_BETWEEN_WORDS = re.compile(r"(?<=\w)#+(?=\w)")
+_NUMBER_SIGN = re.compile(r"(?<!\S)#+ |#+")
 _SYNTAX = re.compile(rf"[{QUOTE_MARKS}{{}}\\]")  # quotes, and the host's signs for weights
 _SINGLE_QUOTE = re.compile(r"(?:\u2018|(?<![\w\]])['\u2019]|['\u2019](?![\w\[]))(?![^\[]*\])")  # no apostrophe, and not within a tag
 _CURLY_APOSTROPHE = re.compile(r"\u2019(?![^\[]*\])")
@@ -22,9 +26,10 @@ _EMBEDDING = re.compile(r"\bembedding:", re.I)
 
 
 def escape(text: str, cast: Cast) -> str:
-    """Brackets become round ones, those around a known name go; a # becomes "No. " ahead of a number, else the wide sign."""
+    """Brackets become round ones, those around a known name go; a # becomes a word or goes: "No. 2", "C sharp", "cats"."""
     text = TAG.sub(lambda match: match[1] if cast.find(match[1].strip()) else f"({match[1]})", text)
-    return _NUMBER.sub("No. ", text.replace("[", "(").replace("]", ")")).replace("#", "\uff03")
+    text = _NUMBER.sub("No. ", text.replace("[", "(").replace("]", ")"))
+    return _NUMBER_SIGN.sub("", _BETWEEN_WORDS.sub(" ", _SHARP.sub(r"\1 sharp", text)))
 
 
 def escape_caption(text: str, cast: Cast) -> str:

@@ -11,6 +11,7 @@ from itertools import chain
 from .cast import Cast
 from .escaping import escape
 from .model import Character
+from .text import says_something
 from .words import (
     ADJECTIVES, AHEAD_OF_ADDRESSED, BEHIND_ADDRESSED, BEHIND_OBJECT, BEING_WIDE, FEMALE, FEMALE_WIDE, LETTER, MALE, MALE_WIDE, NO_BEING,
     OWNED_PERSON, OWNING, PRONOUN, WIDE,
@@ -110,8 +111,8 @@ class People:
         self._genders = {character.tag: guess_gender(character.description) for character in characters}
         self._tags: dict[str, str] = {}
         for character in characters:
-            for name in (character.tag, *character.aliases):
-                for spelling in _spellings(escape(name, cast)):
+            for name in filter(says_something, (character.tag, *character.aliases)):
+                for spelling in _spellings(escape(name, cast).strip()):
                     self._tags.setdefault(spelling, character.tag)
             if not _NARRATOR.isdisjoint(character.aliases):
                 self._genders[character.tag] = "I"

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from fabula.comic.typeface import Typeface
 from fabula.story import sentences
 from fabula.story.model import Story, StoryError
 from fabula.story.moments import estimate_tokens
@@ -554,7 +555,9 @@ def test_any_text_becomes_a_script_that_can_be_read(seed, caplog):
 @pytest.mark.parametrize(("text", "prompt", "caption"), [
     ("A [small] house.", "A, small, house", "A (small) house."),
     ("// A house", "A house", "// A house"),
-    ("#1 is a house of C#.", "No. 1 is a house of C＃", "No. 1 is a house of C＃."),
+    ("#1 is a house of C#.", "No. 1 is a house of C sharp", "No. 1 is a house of C sharp."),
+    ("The #cats of page#part press # twice.", "The cats of page part press twice", "The cats of page part press twice."),
+    ("The #话题# is “#cats”.", "The 话题 is cats", "The 话题 is “cats”."),
     ("## A house", "A house", "A house"),
     ("A house with seed=7 on it", "A house with seed =7 on it", "A house with seed =7 on it"),
     ('A house called "Bob', "A house called Bob", 'A house called "Bob'),
@@ -564,6 +567,17 @@ def test_any_text_becomes_a_script_that_can_be_read(seed, caplog):
 def test_text_that_would_break_the_grammar_is_escaped_so_that_it_can_be_read(text, prompt, caption):
     story = split(text, 1, "")
     assert [(panel.prompt, panel.caption) for panel in story.panels] == [(prompt, caption)]
+
+
+def test_nothing_is_put_in_that_the_built_in_font_cannot_draw():
+    text = "[Mia] wrote C# and B## at #7, for #cats, a#b and #: “#1!” # ## {x} \\ |"
+    (panel,) = split(text, 1).panels
+    assert not Typeface().missing(panel.caption + panel.prompt + "".join(each.text for each in panel.speech))
+
+
+def test_a_name_that_is_a_sign_alone_is_not_found():
+    assert prompts("A # b.", characters="[#] a girl\n[Mia #] a boy") == ["[NC] A b"]
+    assert prompts("Mia # ran.", characters="[#] a girl\n[Mia #] a boy") == ["[Mia #] ran"]
 
 
 def test_a_name_before_a_quotation_that_is_no_speech_is_no_speaker():
