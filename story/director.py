@@ -205,17 +205,19 @@ def _names_in_text(cast: Cast) -> re.Pattern[str]:
 
 def _tag(picture: str, shown: Sequence[Character], cast: Cast, names: re.Pattern[str]) -> str:
     """A picture's text with the tag of each character once: where it is named first, else ahead. Who is named in the text in
-    exactly this spelling is in the picture, too; nobody at all is [NC]."""
+    exactly this spelling is in the picture, too; nobody at all is [NC]. Another spelling is a name only where there is no exact
+    one: in "The man will help Will" the first is none."""
+    named = [(match, who) for match in names.finditer(picture) if (who := cast.find(match[0]))]
+    exact = {who.tag for match, who in named if match[0] in (who.tag, *who.aliases)}
     tagged: set[str] = set()
-
-    def tag(match: re.Match[str]) -> str:
-        who = cast.find(match[0])
-        if who is None or who.tag in tagged or not (who in shown or match[0] in (who.tag, *who.aliases)):
-            return match[0]
-        tagged.add(who.tag)
-        return f"[{who.tag}]"
-
-    picture = names.sub(tag, picture)
+    text, end = "", 0
+    for match, who in named:
+        is_name = match[0] in (who.tag, *who.aliases) if who.tag in exact else who in shown
+        if is_name and who.tag not in tagged:
+            tagged.add(who.tag)
+            text += f"{picture[end:match.start()]}[{who.tag}]"
+            end = match.end()
+    picture = text + picture[end:]
     ahead = " and ".join(dict.fromkeys(f"[{each.tag}]" for each in shown if each.tag not in tagged))
     if ahead and tagged:
         ahead += ","
