@@ -29,7 +29,7 @@ class Quotation:
 
     @property
     def inner(self) -> str:
-        return self.text[1:-1 if self.text[-1] in QUOTES else None].strip()
+        return self.text[1:-1 if self.text[-1] in (*QUOTES, "'") else None].strip()
 
 
 Parts = list[Narration | Quotation]  # of a sentence, in their order

@@ -17,7 +17,7 @@ from .loose_json import find_object
 from .model import Character, Speech, Story
 from .printing import print_story
 from .script import SCENE
-from .speech import print_speech
+from .speech import OPENING_MARKS, print_speech
 from .text import TAG, clean, says_something
 
 SHAPE = """{
@@ -42,7 +42,7 @@ RULES = """- "look" is for a painter who knows nothing else: age, hair, clothes 
 _LISTED = 20  # mistakes named to the model or the user: more of them say nothing new
 _QUOTED = 40  # characters of a text quoted in a mistake
 _THOUGHTS_END, _THOUGHTS_START = "</think>", "<think>"
-_SPEECH_COLON = re.compile(" ?[:\uff1a] ?(?=[\"\u201c\u201e\u300c\u300e\u00ab])")
+_SPEECH_COLON = re.compile(f" ?[:\uff1a] ?(?=[{OPENING_MARKS}])")
 _SIGNS = re.compile(r"[\[\]#]")
 _NUMBER_SIGN = re.compile("# ?(?=[0-9])")
 _KINDS = {str: "a text", list: "a list"}

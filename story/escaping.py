@@ -6,7 +6,7 @@ import re
 
 from .cast import Cast
 from .options import OPTION_START
-from .speech import QUOTE_MARKS, any_name
+from .speech import OPENING_MARKS, QUOTE_MARKS, any_name
 from .text import TAG
 
 _NUMBER = re.compile(r"#\s*(?=\d)")
@@ -34,7 +34,7 @@ def escape(text: str, cast: Cast) -> str:
 
 def escape_caption(text: str, cast: Cast) -> str:
     """A text of `escape` that is no option and no speech: `seed =7`, `Mia, "Look!"`."""
-    text = re.sub(rf"({any_name(cast.names)}) ?[:\uff1a](?= ?[{QUOTE_MARKS}]|\Z)", r"\1,", text)
+    text = re.sub(rf"({any_name(cast.names)}) ?[:\uff1a](?= ?[{OPENING_MARKS}]|\Z)", r"\1,", text)
     return OPTION_START.sub(r"\1 =", text)
 
 

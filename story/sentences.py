@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .speech import QUOTE_MARKS, QUOTED
+from .speech import CURLY_QUOTED, DOUBLE_QUOTED, QUOTE_MARKS, TURNED_QUOTED
 from .text import clean, says_something, split_lines
 from .words import ABBREVIATIONS, ATTRIBUTION, COMMON, SCRIPTS
 
-# As in a script; also the single quotes of British books, and one that is open at a paragraph's end since the next goes on with it.
-QUOTATION = re.compile(f"{QUOTED}|\u2018[^\u2018\u2019]*(?:\u2019\\w[^\u2018\u2019]*)*\u2019(?!\\w)|\u201c[^\u201c\u201d]*\\Z")
+# As in a script, and one that is open at a paragraph's end since the next goes on with it. Single straight quotes only where no
+# apostrophe is taken for one: at the start of a word, and behind the stop with which speech ends.
+QUOTATION = re.compile(
+    rf"{DOUBLE_QUOTED}|(?<!\S)(?=[\u00bb\u201d]\S)(?:{TURNED_QUOTED})|{CURLY_QUOTED}|\u201c[^\u201c\u201d]*\Z|"
+    r"(?<![^\s(\u2013\u2014])'(?=\S)[^']*(?:(?<=\w)'[^']*)*(?<=[.,!?\u2026\u2013\u2014-])'(?!\w)"
+)
 QUOTES = f"{QUOTE_MARKS}\u2018\u2019"
 _ENDS = ".!?\u2026\u3002\uff01\uff1f\uff0e"
 _END = re.compile(rf"[{re.escape(_ENDS)}][\"'\u201d\u2019\u300d\u300f\u00bb)\]]*\Z")

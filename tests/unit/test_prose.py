@@ -284,6 +284,13 @@ def test_mistakes_in_the_characters_are_reported_as_in_a_story():
     ('"Look," said Mia softly, "a map!"', ("Mia", "Look, a map!")),
     ("‘I don’t know,’ said Bob.", ("Bob", "I don’t know.")),
     ("«Look!» said the girl.", ("Mia", "Look!")),
+    ("»Look!« said the girl.", ("Mia", "Look!")),
+    ("”Look!” said the girl.", ("Mia", "Look!")),
+    ("„Look!” said the girl.", ("Mia", "Look!")),
+    ("'Where are we going?' asked Bob.", ("Bob", "Where are we going?")),
+    ("It was Bob's. 'The dogs' bowl isn't here,' said Mia.", ("Mia", "The dogs' bowl isn't here.")),
+    ("'Look,' said Mia, 'it's a map!'", ("Mia", "Look, it's a map!")),
+    ("Mia: 'It's late!'", ("Mia", "It's late!")),
     ('Mia: "Look!"', ("Mia", "Look!")),
     ('Bob sat down. "Here," he said.', ("Bob", "Here.")),
     ('When Bob came in, Mia said, "Look!"', ("Mia", "Look!")),
@@ -415,6 +422,15 @@ def test_one_speaker_goes_on_in_a_paragraph_and_a_question_is_answered():
     assert [speaker for speaker, _ in speech(text)] == ["Bob", "Mia"] and speech(text)[1][1] == "I do. Show me."
 
 
+@pytest.mark.parametrize(("text", "found"), [
+    ("'Twas late. The dogs' bowls and Mia's hat were wet.", []), ("Rock 'n' roll of the '90s' best, the boys' hats.", []),
+    ("« Oui. » Mia said. « Non. »", ["« Oui. »", "« Non. »"]), ("a » Mia said. « Non. »", ["« Non. »"]), ("a” Mia said. “No.”", ["“No.”"]),
+    ("In the '90s. 'Look!' said Mia.", ["'Look!'"]),
+])
+def test_an_apostrophe_or_a_closing_mark_opens_no_quotation(text, found):
+    assert [match[0] for match in sentences.QUOTATION.finditer(text)] == found
+
+
 @pytest.mark.parametrize("text", [
     '"Closed," said the shopkeeper.', '"Who is there?"', 'The sign read "Closed".', 'Mia saw a sign: "Closed."', 'Mia took the "old" map.',
     'A voice said, "Go away."', '"" said Mia.',
@@ -536,7 +552,7 @@ UGLY_CAST = (
 UGLY = [
     *("Mia", "Guard #2", "小明", "a b: c", 'x "y"', "a seed=3", "he", "They", "his", " said ", "said Mia", "说", "：", "[", "]", "[]"),
     *("[Mia]", "[NC]", "#", "//", "##", "\n", "\n\n", "\n// ", "\n##", "seed=", 'seed="', "style=“", '"', "“", "”", "「", "」", "«", "»"),
-    *("„", "‘", "’", ":", ": ", 'Mia: "', "Mia: “a”", 'Bob: ""', ",", ".", ". ", "! ", "?", "…", "😀", "\x00", "\x1b[31m"),
+    *("„", "‘", "’", "'", "Bob: '", "mia: »", ":", ": ", 'Mia: "', "Mia: “a”", 'Bob: ""', ",", ".", ". ", "! ", "?", "…", "😀", "\x00", "\x1b[31m"),
     *("\u202eabc\u202c", "مرحبا ", "\ufeff", "\u0301", "=", 'alias="', "crop=1:2 ", "(a:1.3)", "\\", "BREAK", "embedding:x", "ran"),
     *("The next day ", "第二天", "翌朝", "と言った", "So, ", "#7", "\u2028", "\t", "\r", "***", " ", " ", "the girl", "The old man", "“I am"),
     *("\ud800", "\ue000"),
@@ -580,9 +596,10 @@ def test_a_name_that_is_a_sign_alone_is_not_found():
     assert prompts("Mia # ran.", characters="[#] a girl\n[Mia #] a boy") == ["[Mia #] ran"]
 
 
-def test_a_name_before_a_quotation_that_is_no_speech_is_no_speaker():
-    (panel,) = split('The sign read: Bob: "Closed', 1).panels
-    assert panel.speech == () and panel.caption == 'The sign read: Bob, "Closed'
+@pytest.mark.parametrize("quotation", ['Bob: "Closed', "Bob: 'Closed'", "bob: »Closed«"])
+def test_a_name_before_a_quotation_that_is_no_speech_is_no_speaker(quotation):
+    (panel,) = split(f"The sign read: {quotation}", 1).panels
+    assert panel.speech == () and panel.caption == f"The sign read: {quotation.replace(':', ',')}"
 
 
 def test_a_name_that_no_panel_can_hold_is_left_out_with_a_warning(caplog):
@@ -596,7 +613,7 @@ def test_a_text_without_words_is_refused(text):
         split_story(text, 3)
 
 
-@pytest.mark.parametrize("text", ["Mia ran to the lake. ", "“a", "Mia, ", "a", "他说，", '"a ', "「", "Mia: “x” ", "Mia ran.\n", "走。"])
+@pytest.mark.parametrize("text", ["Mia ran to the lake. ", "“a", "Mia, ", "a", "他说，", '"a ', "「", "Mia: “x” ", "Mia ran.\n", "走。", "'a ", "Mia: 'a ", "a'a", "»a "])
 def test_a_long_text_ends_soon(text, caplog):
     start = time.perf_counter()
     split("Mia. " + text * (20_000 // len(text)), 6)
