@@ -11,11 +11,11 @@ from .attribution import GAP, STOPS, Parts, Quotation, Speaker, find_speakers, i
 from .model import Speech
 from .people import CLAUSE_END, Narration, People
 from .sentences import Sentence
-from .text import says_something
-from .words import ATTRIBUTION, BESIDE_SAID, SAID, WIDE
+from .text import is_wide, says_something
+from .words import ATTRIBUTION, BESIDE_SAID, SAID
 
 _SAID_LAST = re.compile(rf"(?:,?\s*\band)?\s*(?:{SAID.pattern})\s*[,:\uff0c\uff1a]?\s*\Z")
-_GOES_ON = re.compile(r"(?: \w+ly)?(?:, and (?:he|she|they) |, (?:and )?| and (?:he |she )?)")
+_AND_DOES = re.compile(r"(?: \w+ly)?(?:, and (?:he|she|they) |, (?:and )?| and (?:he |she )?)")
 _PARTICLE = re.compile("(?:\u3068(?!\u3066\u3082|\u3053\u308d|\u304d|\u3042\u308b|\u305f\u3093)|\u3063\u3066)\u3001?")  # Japanese, of speech
 _SHOWN = re.compile("laugh|sigh|sob|sang")  # as a way to speak, one that can be seen
 _COMMAS = {",": ".", "\uff0c": "\u3002", "\u3001": "\u3002"}  # at the end of speech, and what stands for them
@@ -96,7 +96,7 @@ def _without_attribution(part: Narration, verb: re.Match[str] | None) -> tuple[N
     at_the_end = _SAID_LAST.search(part.text, max(start - 8, 0))
     if at_the_end:
         return (part.cut(0, at_the_end.start()),) * 2
-    goes_on = _GOES_ON.match(part.text, end)
+    goes_on = _AND_DOES.match(part.text, end)
     return part, part.cut(0, start).stripped() + Narration(" ") + part.cut(goes_on.end()) if goes_on else part
 
 
@@ -133,7 +133,7 @@ def _between(part: Narration, behind: bool, ahead: bool) -> Narration:
         part = Narration(part.text[0].upper() + part.text[1:], part.references)
     if not ahead or part.text.endswith(STOPS):
         return part
-    return part + Narration("\u3002" if re.match(f"[{WIDE}]", part.text[-1]) else ".")
+    return part + Narration("\u3002" if is_wide(part.text[-1]) else ".")
 
 
 def _joined(caption: Sequence[str | Speech]) -> tuple[str | Speech, ...]:

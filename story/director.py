@@ -7,7 +7,6 @@ mended where only its form is damaged, or refused with every mistake, so that th
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,7 +17,7 @@ from .model import Character, Speech, Story
 from .printing import print_story
 from .script import SCENE
 from .speech import OPENING_MARKS, print_speech
-from .text import TAG, clean, says_something
+from .text import TAG, clean, is_wide, says_something
 
 SHAPE = """{
   "characters": [{"name": "a short name", "look": "what the character looks like"}],
@@ -199,7 +198,7 @@ def _names_in_text(cast: Cast) -> re.Pattern[str]:
     """Where a text names a character; of two names that begin alike the longer one."""
     names = sorted((name for each in cast.characters for name in (each.tag, *each.aliases)), key=len, reverse=True)
     # Chinese, Japanese and Korean put no space around a name.
-    whole = (re.escape(name) if unicodedata.east_asian_width(name[0]) == "W" else rf"(?<!\w){re.escape(name)}(?!\w)" for name in names)
+    whole = (re.escape(name) if is_wide(name[0]) else rf"(?<!\w){re.escape(name)}(?!\w)" for name in names)
     return re.compile("|".join(whole) or r"(?!)", re.IGNORECASE)
 
 

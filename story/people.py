@@ -11,14 +11,14 @@ from itertools import chain
 from .cast import Cast
 from .escaping import escape
 from .model import Character
-from .text import says_something
+from .text import is_wide, says_something
 from .words import (
-    ADJECTIVES, AHEAD_OF_ADDRESSED, BEHIND_ADDRESSED, BEHIND_OBJECT, BEING_WIDE, FEMALE, FEMALE_WIDE, LETTER, MALE, MALE_WIDE, NO_BEING,
-    OWNED_PERSON, OWNING, PRONOUN, WIDE,
+    ADJECTIVES, AHEAD_OF_ADDRESSED, BEHIND_ADDRESSED, BEHIND_OBJECT, BEING_WIDE, CLAUSE_MARKS, FEMALE, FEMALE_WIDE, LETTER, MALE,
+    MALE_WIDE, NO_BEING, OWNED_PERSON, OWNING, PRONOUN,
 )
 
-_CLAUSE = re.compile(r"[,;.:(\uff0c\u3001\u3002\uff1b]|\s(?:with|in|who|wearing|holding|of|and|that|from|at|on)\s")
-CLAUSE_END = re.compile("[,;.:\uff0c\u3001\u3002\uff1b]")
+_CLAUSE = re.compile(rf"[{CLAUSE_MARKS}.(\u3002]|\s(?:with|in|who|wearing|holding|of|and|that|from|at|on)\s")
+CLAUSE_END = re.compile(f"[{CLAUSE_MARKS}.\u3002]")
 _ARTICLE = re.compile(r"(?:a|an|the|one)\s", re.I)
 # Japanese with an object, a goal or "... to itta", and without the particles of a subject.
 _NO_SUBJECT = re.compile("(?=\\s*(?:\u3068|\u3063\u3066)|.*[\u3092\u306b\u3078])[^\u306f\u304c\u3082]*", re.S)
@@ -238,8 +238,8 @@ def _beings(characters: Sequence[Character]) -> dict[str, str]:
 
 def _pattern(names: Iterable[str], beings: Iterable[str]) -> re.Pattern[str]:
     known = "|".join(map(_whole, sorted(names, key=len, reverse=True)))
-    wide = "|".join(re.escape(being) for being in beings if re.match(f"[{WIDE}]", being)) or "(?!)"
-    other = "|".join(re.escape(being) for being in beings if not re.match(f"[{WIDE}]", being)) or "(?!)"
+    wide = "|".join(re.escape(being) for being in beings if is_wide(being[0])) or "(?!)"
+    other = "|".join(re.escape(being) for being in beings if not is_wide(being[0])) or "(?!)"
     being = rf"\b(?:[Tt](?:he|his|hat)|(?P<a>[Aa]n?)) (?:(?:{ADJECTIVES}) )?(?P<being>{other})(?!\w)"
     wide_being = rf"(?:[那这這][个個位]|[こそ]の|(?P<wide_a>一[个個名位只隻]))?(?P<wide_being>{wide})"
     return re.compile(f"(?P<name>{known})|{being}|{wide_being}|{PRONOUN}")
@@ -247,8 +247,8 @@ def _pattern(names: Iterable[str], beings: Iterable[str]) -> re.Pattern[str]:
 
 def _whole(name: str) -> str:
     """A pattern for the name as a whole word; in scripts without spaces, wherever it stands."""
-    left = "" if re.match(f"[{WIDE}]", name) else f"(?<!{LETTER})"
-    right = "" if re.match(f"[{WIDE}]", name[-1:]) else f"(?!{LETTER})"
+    left = "" if is_wide(name[0]) else f"(?<!{LETTER})"
+    right = "" if is_wide(name[-1]) else f"(?!{LETTER})"
     return left + re.escape(name) + right
 
 

@@ -6,6 +6,7 @@ import re
 
 WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # kana, Han, Hangul: scripts in which a name touches its neighbours
 LETTER = rf"[^\W{WIDE}]"  # what a word goes on with in all other scripts
+CLAUSE_MARKS = ",;:\uff0c\u3001\uff1b\uff1a"  # what parts the clauses of a sentence, in a class of a pattern
 
 # Gender, as far as a description tells it.
 FEMALE = frozenset(

@@ -178,9 +178,9 @@ function fill(spans, from, to, kind) {
 
 /** A name as a pattern, in any case: cleaning has made its white space single spaces. */
 const escapeName = (name) =>
-  [...name].map((letter) => (letter === " " ? "\\s+" : `(?:${spellings(letter).map(escape).join("|")})`)).join("");
+  [...name].map((letter) => (letter === " " ? "\\s+" : `(?:${spellings(letter).map(literal).join("|")})`)).join("");
 
 const spellings = (letter) =>
   [...new Set([letter, letter.toLowerCase(), letter.toUpperCase()])].filter((each) => each.length === letter.length);
 
-const escape = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+const literal = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
