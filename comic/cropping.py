@@ -58,8 +58,13 @@ def _weights(image: Image.Image, mask: Image.Image | None) -> tuple[np.ndarray, 
 
 def _best_start(weight: np.ndarray, share: float) -> float:
     """Where a window of `share` of a line begins that holds the most of its weight: 0 at the line's start, 1 as near to its end as it
-    can. Of equally good places the middle one."""
+    can. Of equally good places the middle one of those that lie together, nearest the line's middle: between two like figures lies
+    neither."""
     length = min(len(weight), max(1, round(len(weight) * share)))
     sums = np.convolve(weight, np.ones(length), mode="valid")
+    if len(sums) == 1:
+        return 0.5
     best = np.flatnonzero(sums >= sums.max() * (1 - 1e-4))
-    return float(best.mean()) / max(1, len(sums) - 1) if len(sums) > 1 else 0.5
+    together = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    last = len(sums) - 1
+    return min((float(run.mean()) / last for run in together), key=lambda start: abs(start - 0.5))
