@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from .cropping import detail
+from .cropping import SEEN_AT, detail
 
 STEPS = 20  # places tried along the longer side of a panel
 _ORDER = 3.0  # what reading out of order costs, of a full panel's height
@@ -66,7 +66,7 @@ class Room:
         self._hides = _Sums(hides, picture.size)
         self._kept = None
         if keep_free is not None:
-            kept = np.asarray(keep_free.resize((96, 96), Image.Resampling.BOX)) > 12  # also where it is white in part only
+            kept = np.asarray(keep_free.resize((SEEN_AT, SEEN_AT), Image.Resampling.BOX)) > 12  # also where it is white in part only
             self._kept = _Sums(kept, picture.size)
 
     def place(self, items: Sequence[Wanted]) -> list[Box] | None:

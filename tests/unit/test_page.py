@@ -281,6 +281,15 @@ def test_of_two_like_figures_a_narrow_cell_shows_one_whole(upright):
         assert (shown > 0).sum() == 100 * 350
 
 
+def test_a_head_has_some_room_above_it():
+    for top, cell in ((47, (300, 120)), (61, (300, 90)), (40, (300, 180))):
+        mask = Image.new("L", (300, 300))
+        ImageDraw.Draw(mask).ellipse((120, top, 180, top + 70), fill=255)
+        ImageDraw.Draw(mask).rectangle((90, top + 70, 210, 290), fill=255)
+        _, upper, _, lower = crop_box(Image.new("RGB", (300, 300)), *cell, mask)
+        assert 0.07 < (top - upper) / (lower - upper) < 0.16
+
+
 def test_a_cell_too_low_for_a_figure_shows_its_head():
     figure = Image.new("RGB", (300, 300), (90, 110, 130))
     mask = Image.new("L", (300, 300))
