@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from fabula.comic.balloons import WHITE, letter_picture
+from fabula.comic.balloons import letter_picture
+from fabula.comic.ink import WHITE, Item, draw_items
+from fabula.comic.outline import tail
 from fabula.comic.panel import CAPTION_PAPER, INK, Balloon, Lettering
-from fabula.comic.text_block import FINE
+from fabula.comic.placing import Box
+from fabula.comic.text_block import FINE, fit_text
 from fabula.comic.typeface import Typeface
 
 FACE = Typeface()
@@ -140,3 +143,23 @@ def test_many_words_in_a_small_picture_are_refused_with_what_to_do():
     with pytest.raises(ValueError, match="no room in a picture of 60 x 60 pixels.*larger"):
         letter(picture((60, 60)), Balloon("many words " * 30))
     assert FINE >= 2
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+def test_no_tail_lies_on_the_letters_of_another_balloon(shadow):
+    block = fit_text("Look, a map!", FACE, 24, lambda _: (200, 60))
+    first, second = Box(20, 130, 160, 60), Box(230, 130, 160, 60)
+    items = [Item(block, first, [], caption=False), Item(block, second, tail(second, (30, 160), 80), caption=False)]
+    crossed, alone = picture(), picture()
+    draw_items(crossed, items, True, Lettering(FACE, 24, shadow=shadow))
+    draw_items(alone, items[:1], True, Lettering(FACE, 24, shadow=shadow))
+    inside = (25, 150, 175, 170)
+    assert crossed.crop(inside).tobytes() == alone.crop(inside).tobytes()
+
+
+def test_a_balloon_and_its_tail_are_one_outline():
+    block = fit_text("Look!", FACE, 24, lambda _: (200, 60))
+    box = Box(100, 50, 160, 60)
+    image = picture()
+    draw_items(image, [Item(block, box, tail(box, (180, 300), 24), caption=False)], True, Lettering(FACE, 24))
+    assert {image.getpixel((180, y)) for y in range(100, 140)} == {WHITE}, "no line parts them"
