@@ -40,7 +40,7 @@ def letter_picture(picture: Image.Image, caption: str, boxed: bool, balloons: Se
     items = []
     for (_, balloon), (block, box) in zip(texts, _place_all(picture, room, texts, how)):
         target = _target(picture, box, balloon, room.detail) if balloon is not None else None
-        items.append(Item(block, box, tail(box, target, block.size) if target else [], caption=balloon is None))
+        items.append(Item(block, box, tail(box, target, block.size, room.is_kept) if target else [], caption=balloon is None))
     draw_items(picture, items, boxed, how)
     return [item.box for item in items]
 

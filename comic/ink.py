@@ -64,13 +64,8 @@ def draw_items(picture: Image.Image, items: Sequence[Item], boxed: bool, how: Le
         picture.paste(WHITE if item.caption and not boxed else INK, _corner(item, 0), draw_block(item.block, how.face))
 
 
-def line_width(size: float) -> int:
-    """Of the outline around letters of a size, in pixels."""
-    return max(1, round(size * 0.07))
-
-
 def _box(item: Item) -> _Shape:
-    box, line = item.box, line_width(item.block.size)
+    box, line = item.box, outline.line_width(item.block.size)
     left, top, right, bottom = round(box.left), round(box.top), round(box.left + box.width), round(box.top + box.height)
     ink = Image.new("L", (right - left, bottom - top), 255)
     paper = Image.new("L", ink.size)
@@ -84,7 +79,7 @@ def _outlined(item: Item, how: Lettering) -> _Shape:
 
 
 def _balloon(item: Item) -> _Shape:
-    body, line = outline.body(item.box), line_width(item.block.size)
+    body, line = outline.body(item.box), outline.line_width(item.block.size)
     pad, points = line + 2, [*body, *item.tail]
     left, top = (math.floor(min(point[at] for point in points)) - pad for at in (0, 1))
     right, bottom = (math.ceil(max(point[at] for point in points)) + pad for at in (0, 1))

@@ -64,10 +64,10 @@ class Room:
             down, across = (np.exp(-np.linspace(*ends, side) ** 2) for ends, side in zip(_FIGURE, hides.shape))
             hides = hides + _MIDDLE * down[:, None] * across[None, :]
         self._hides = _Sums(hides, picture.size)
-        self._kept = None
+        self._map = self._kept = None
         if keep_free is not None:
-            kept = np.asarray(keep_free.resize((SEEN_AT, SEEN_AT), Image.Resampling.BOX)) > 12  # also where it is white in part only
-            self._kept = _Sums(kept, picture.size)
+            self._map = _map(keep_free)
+            self._kept = _Sums(self._map, picture.size)
 
     def place(self, items: Sequence[Wanted]) -> list[Box] | None:
         """The best places for boxes that are read one after the other; None where they do not all have room.
@@ -104,6 +104,10 @@ class Room:
     def covers(self, box: Box) -> float:
         """How much of what shall stay free lies in a box, as a share of the box."""
         return 0.0 if self._kept is None else float(self._kept.mean(np.array(box.left), np.array(box.top), box.width, box.height))
+
+    def is_kept(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Whether points, in pixels, lie in what shall stay free."""
+        return np.zeros(np.shape(x), dtype=bool) if self._map is None else _at(self._map, self._size, x, y)
 
     def _places(self, item: Wanted) -> tuple[np.ndarray, np.ndarray]:
         """Left and top, (places,) each, of all places that are tried; none where the picture is too small."""
@@ -156,6 +160,18 @@ class _Sums:
         y1 = np.clip(np.ceil((top + height) * self._scale[1]).astype(int), y0 + 1, high)
         total = self._sums[y1, x1] - self._sums[y0, x1] - self._sums[y1, x0] + self._sums[y0, x0]
         return total / ((x1 - x0) * (y1 - y0))
+
+
+def _map(mask: Image.Image) -> np.ndarray:
+    """(SEEN_AT, SEEN_AT), where a mask is white, also in part only."""
+    return np.asarray(mask.resize((SEEN_AT, SEEN_AT), Image.Resampling.BOX)) > 12
+
+
+def _at(values: np.ndarray, size: tuple[int, int], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values of a map (height, width), laid over a picture of `size`, at points in pixels; 0 beside the picture."""
+    column, row = (np.floor(each * side / length).astype(int) for each, side, length in zip((x, y), values.shape[::-1], size))
+    inside = (column >= 0) & (column < values.shape[1]) & (row >= 0) & (row < values.shape[0])
+    return np.where(inside, values[np.clip(row, 0, values.shape[0] - 1), np.clip(column, 0, values.shape[1] - 1)], 0)
 
 
 def head_of(weight: np.ndarray, size: tuple[int, int]) -> tuple[float, float] | None:

@@ -31,6 +31,11 @@ def mask(box, size=(400, 400)) -> Image.Image:
     return image
 
 
+def nothing(x, y) -> np.ndarray:
+    """What a tail has to keep clear of, for `tail`."""
+    return np.zeros(np.shape(x), dtype=bool)
+
+
 def letter(image, *balloons, caption="", keep_free=None, boxed=True, size=24, **how):
     return letter_picture(image, caption, boxed, balloons, keep_free, Lettering(FACE, size, **how))
 
@@ -98,6 +103,17 @@ def test_the_tail_points_at_who_speaks():
         assert np.linalg.norm(tip) < np.linalg.norm(way), "it ends ahead of the speaker"
 
 
+@pytest.mark.parametrize("top", [70, 100, 160])
+@pytest.mark.parametrize("left", [20, 160, 320])
+def test_a_tail_ends_ahead_of_the_face(left, top):
+    face = Image.new("L", (400, 400))
+    ImageDraw.Draw(face).ellipse((left, top, left + 60, top + 80), fill=255)
+    image = picture()
+    letter(image, Balloon("Look, here is a map!", "Mia", face), keep_free=face)
+    changed = (np.asarray(image) != GREY).any(axis=-1)
+    assert changed.any() and not changed[np.asarray(face) > 0].any()
+
+
 def test_the_tail_of_somebody_who_is_not_there_leaves_the_picture():
     image = picture()
     letter(image, Balloon("Come home!", "Mum", outside=True))
@@ -149,7 +165,7 @@ def test_many_words_in_a_small_picture_are_refused_with_what_to_do():
 def test_no_tail_lies_on_the_letters_of_another_balloon(shadow):
     block = fit_text("Look, a map!", FACE, 24, lambda _: (200, 60))
     first, second = Box(20, 130, 160, 60), Box(230, 130, 160, 60)
-    items = [Item(block, first, [], caption=False), Item(block, second, tail(second, (30, 160), 80), caption=False)]
+    items = [Item(block, first, [], caption=False), Item(block, second, tail(second, (30, 160), 80, nothing), caption=False)]
     crossed, alone = picture(), picture()
     draw_items(crossed, items, True, Lettering(FACE, 24, shadow=shadow))
     draw_items(alone, items[:1], True, Lettering(FACE, 24, shadow=shadow))
@@ -161,5 +177,5 @@ def test_a_balloon_and_its_tail_are_one_outline():
     block = fit_text("Look!", FACE, 24, lambda _: (200, 60))
     box = Box(100, 50, 160, 60)
     image = picture()
-    draw_items(image, [Item(block, box, tail(box, (180, 300), 24), caption=False)], True, Lettering(FACE, 24))
+    draw_items(image, [Item(block, box, tail(box, (180, 300), 24, nothing), caption=False)], True, Lettering(FACE, 24))
     assert {image.getpixel((180, y)) for y in range(100, 140)} == {WHITE}, "no line parts them"
