@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from .ink import Item, draw_items
-from .outline import AROUND, tail
+from .outline import AROUND, SHORT, tail
 from .panel import Balloon, Lettering
-from .placing import Box, Room, Wanted, centroid, head_of
+from .placing import Box, Room, Wanted
+from .speaker import Speaker, centroid
 from .text_block import LONGEST, SMALLEST, TextBlock, fit_text
 
 # What lettering may look like: length of its lines by their thickness, and the share of a picture's width and height that it takes at most. The
@@ -19,6 +21,15 @@ _BALLOONS = ((2.2, (0.58, 0.42)), (0.7, (0.42, 0.85)), (8.0, (0.96, 0.3)))
 _VERTICAL = ((4.0, (0.45, 0.7)), (1.0, (0.8, 0.4)), (12.0, (0.25, 0.95)))
 _CAPTIONS = ((7.0, (0.86, 0.4)), (2.0, (0.6, 0.5)), (0.6, (0.4, 0.9)))
 _SMALLER = 0.82  # from one try to the next, where the lettering finds no room
+
+
+@dataclass(frozen=True)
+class _Text:
+    """balloon: None for a caption. speaker: None where nobody knows."""
+
+    text: str
+    balloon: Balloon | None = None
+    speaker: Speaker | None = None
 
 
 def letter_picture(picture: Image.Image, caption: str, boxed: bool, balloons: Sequence[Balloon], keep_free: Image.Image | None,
@@ -33,28 +44,28 @@ def letter_picture(picture: Image.Image, caption: str, boxed: bool, balloons: Se
 
     Raises: ValueError where the text is too long for the picture at any size.
     """
-    texts = [*([(caption, None)] if caption else []), *((balloon.text, balloon) for balloon in balloons)]
-    if not texts:
+    if not caption and not balloons:
         return []
     room = Room(picture, keep_free, how.right_to_left)
+    texts = [*([_Text(caption)] if caption else []), *(_Text(balloon.text, balloon, room.find_speaker(balloon.speaker)) for balloon in balloons)]
     items = []
-    for (_, balloon), (block, box) in zip(texts, _place_all(picture, room, texts, how)):
-        target = _target(picture, box, balloon, room.detail) if balloon is not None else None
-        items.append(Item(block, box, tail(box, target, block.size, room.is_kept) if target else [], caption=balloon is None))
+    for text, (block, box) in zip(texts, _place_all(picture, room, texts, how)):
+        target = _target(picture, box, text, room.detail) if text.balloon is not None else None
+        items.append(Item(block, box, tail(box, target, block.size, room.is_kept) if target else [], caption=text.balloon is None))
     draw_items(picture, items, boxed, how)
     return [item.box for item in items]
 
 
-def _place_all(picture: Image.Image, room: Room, texts: Sequence[tuple[str, Balloon | None]], how: Lettering) -> list[tuple[TextBlock, Box]]:
+def _place_all(picture: Image.Image, room: Room, texts: Sequence[_Text], how: Lettering) -> list[tuple[TextBlock, Box]]:
     """At the largest size at which all have room, are read in order, and cover nothing that shall stay free; if no size does, at the smallest."""
-    for text, _ in texts:
-        if len(text) > LONGEST:
-            raise ValueError(f"a text of {len(text)} characters is too long for a picture; {LONGEST} is the most. Shorten it.")
+    for each in texts:
+        if len(each.text) > LONGEST:
+            raise ValueError(f"a text of {len(each.text)} characters is too long for a picture; {LONGEST} is the most. Shorten it.")
     size, placed = float(how.size), None
     while True:
         for shape in range(len(_BALLOONS)):
-            blocks = [_set(picture, text, balloon, size, shape, how) for text, balloon in texts]
-            boxes = room.place([_wanted(block, balloon) for block, (_, balloon) in zip(blocks, texts)]) if all(blocks) else None
+            blocks = [_set(picture, text, size, shape, how) for text in texts]
+            boxes = room.place([_wanted(block, text) for block, text in zip(blocks, texts)]) if all(blocks) else None
             if boxes is not None:
                 placed = list(zip(blocks, boxes))
                 if room.is_in_order(boxes) and not any(room.covers(box) for box in boxes):
@@ -63,7 +74,7 @@ def _place_all(picture: Image.Image, room: Room, texts: Sequence[tuple[str, Ball
             break
         size = max(SMALLEST, size * _SMALLER)
     if placed is None:
-        words = " / ".join(text for text, _ in texts)
+        words = " / ".join(each.text for each in texts)
         raise ValueError(
             f'the lettering "{words[:60]}{"…" if len(words) > 60 else ""}" has no room in a picture of {picture.width} x {picture.height} pixels, at no '
             "size that can be read. Shorten it, or make the page larger."
@@ -71,24 +82,26 @@ def _place_all(picture: Image.Image, room: Room, texts: Sequence[tuple[str, Ball
     return placed
 
 
-def _set(picture: Image.Image, text: str, balloon: Balloon | None, size: float, shape: int, how: Lettering) -> TextBlock | None:
+def _set(picture: Image.Image, text: _Text, size: float, shape: int, how: Lettering) -> TextBlock | None:
     """The text as large as its part of the picture lets it be; None where it has no room there."""
-    vertical = how.vertical and balloon is not None
-    aspect, shares = (_CAPTIONS if balloon is None else _VERTICAL if vertical else _BALLOONS)[shape]
+    caption = text.balloon is None
+    vertical = how.vertical and not caption
+    aspect, shares = (_CAPTIONS if caption else _VERTICAL if vertical else _BALLOONS)[shape]
     wide, high = picture.width * shares[0], picture.height * shares[1]
-    scale = 1.0 if balloon is None else AROUND
+    scale = 1.0 if caption else AROUND
 
     def space(size: float) -> tuple[float, float]:
-        x, y = _padding(size, balloon is None)
+        x, y = _padding(size, caption)
         return wide / scale - 2 * x, high / scale - 2 * y
 
-    return fit_text(text, how.face, size, space, vertical, aspect)
+    return fit_text(text.text, how.face, size, space, vertical, aspect)
 
 
-def _wanted(block: TextBlock, balloon: Balloon | None) -> Wanted:
-    x, y = _padding(block.size, balloon is None)
-    scale, edge = (1.0, 0.0) if balloon is None else (AROUND, max(2.0, 0.15 * block.size))
-    return Wanted((block.width + 2 * x) * scale, (block.height + 2 * y) * scale, edge, gap=0.3 * block.size, at_edge=balloon is None)
+def _wanted(block: TextBlock, text: _Text) -> Wanted:
+    caption = text.balloon is None
+    x, y = _padding(block.size, caption)
+    scale, edge = (1.0, 0.0) if caption else (AROUND, max(2.0, 0.15 * block.size))
+    return Wanted((block.width + 2 * x) * scale, (block.height + 2 * y) * scale, edge, 0.3 * block.size, caption, text.speaker, tail=SHORT * block.size)
 
 
 def _padding(size: float, caption: bool) -> tuple[float, float]:
@@ -96,16 +109,15 @@ def _padding(size: float, caption: bool) -> tuple[float, float]:
     return (0.6 * size, 0.5 * size) if caption else (0.35 * size, 0.3 * size)
 
 
-def _target(picture: Image.Image, box: Box, balloon: Balloon, picture_detail: np.ndarray) -> tuple[float, float] | None:
+def _target(picture: Image.Image, box: Box, text: _Text, picture_detail: np.ndarray) -> tuple[float, float] | None:
     """Where a balloon's tail points: at who speaks, at the nearest side for somebody who is not in the picture, and where nobody knows
     more at the largest detail. None where that lies in the balloon itself."""
-    if balloon.outside:
+    if text.balloon.outside or (text.balloon.speaker is not None and text.speaker is None):  # the cell may show nothing of who speaks
         x, y = box.centre
         return (-picture.width if x < picture.width / 2 else 2 * picture.width), y + 0.4 * picture.height
-    target = None
-    if balloon.speaker is not None:
-        target = head_of(np.asarray(balloon.speaker, dtype=np.float32), picture.size)
-    if target is None:
+    if text.speaker is not None:
+        target = text.speaker.point
+    else:
         down, across = (np.hanning(side + 2)[1:-1] for side in picture_detail.shape)
         target = centroid(picture_detail * down[:, None] * across[None, :], picture.size)
     if target is None:

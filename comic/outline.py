@@ -11,8 +11,10 @@ from .placing import Box
 
 _ROUNDNESS = 2.8  # exponent of a balloon's outline: 2 is an ellipse, and much more a rectangle
 AROUND = 2 ** (1 / _ROUNDNESS)  # a balloon's width by that of the largest rectangle in it
-_LONG, _SHORT, _STUB = 3.2, 0.9, 0.2  # a tail's length in ems at most; at least; and where who speaks is so near that it would touch them
+SHORT = 0.9  # ems that a tail should have at least
+_LONG, _STUB = 3.2, 0.2  # ems that it has at most; and at least, where who speaks is too near
 _SAMPLES = 32  # points along a tail, and lengths of it, that are looked at
+
 
 def body(box: Box) -> list[tuple[float, float]]:
     """Corners of a balloon that fills a box."""
@@ -39,7 +41,7 @@ def tail(box: Box, target: tuple[float, float], size: float, is_kept: Callable[[
     across, down = across / distance, down / distance
     # Where the way to the speaker leaves the balloon.
     edge = (abs(across / (box.width / 2)) ** _ROUNDNESS + abs(down / (box.height / 2)) ** _ROUNDNESS) ** (-1 / _ROUNDNESS)
-    reach = min(max(edge + _SHORT * size, edge + 0.6 * (distance - edge)), edge + _LONG * size)
+    reach = min(max(edge + SHORT * size, edge + 0.6 * (distance - edge)), edge + _LONG * size)
     half = min(0.42 * size, 0.2 * min(box.width, box.height))
     root = max(0.0, edge - 0.6 * size)
 
@@ -51,7 +53,7 @@ def tail(box: Box, target: tuple[float, float], size: float, is_kept: Callable[[
         return not any(is_kept(x + along * across - side * down, y + along * down + side * across).any() for side in (-aside, 0 * aside, aside))
 
     if is_kept(np.array(x + edge * across), np.array(y + edge * down)):
-        reach = edge + _SHORT * size
+        reach = edge + SHORT * size
     else:
         shorter = np.linspace(reach, edge + _STUB * size, _SAMPLES)
         reach = next((each for each in shorter if is_free(each)), None)

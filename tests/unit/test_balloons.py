@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from fabula.comic.balloons import letter_picture
 from fabula.comic.ink import WHITE, Item, draw_items
@@ -101,6 +101,34 @@ def test_the_tail_points_at_who_speaks():
         tip = outside[np.argmax(outside @ way)] - box.centre
         assert tip @ way / np.linalg.norm(tip) / np.linalg.norm(way) > 0.97
         assert np.linalg.norm(tip) < np.linalg.norm(way), "it ends ahead of the speaker"
+
+
+@pytest.mark.parametrize("right_to_left", [False, True])
+@pytest.mark.parametrize("size", [(640, 320), (400, 400)])
+@pytest.mark.parametrize("words", [("Look, a map!", "Where does it lead?"), ("What is it now? I am busy.", "Over here, quickly!"), ("One.", "Two of them?", "Three.")])
+@pytest.mark.parametrize("begins", [0, 1])
+def test_each_balloon_stands_by_its_speaker_and_nothing_crosses_the_way(begins, words, size, right_to_left):
+    wide, high = size
+    places = [(wide * share - 40, high * 0.4, wide * share + 40, high - 1) for share in (0.25, 0.75)]
+    masks = [mask(place, size) for place in places]
+    whose = [(begins + at) % 2 for at in range(len(words))]
+    boxes = letter(picture(size), *(Balloon(text, str(who), masks[who]) for text, who in zip(words, whose)), keep_free=ImageChops.lighter(*masks),
+                   right_to_left=right_to_left)
+    for at, (box, who) in enumerate(zip(boxes, whose)):
+        head = np.array([wide * (0.25, 0.75)[who], high * 0.5])
+        for step in np.linspace(0, 1, 50):
+            x, y = np.array(box.centre) * (1 - step) + head * step
+            assert not masks[1 - who].getpixel((x, y)), "the way leads across another one"
+            assert not any(abs(x - other.centre[0]) < other.width / 2 and abs(y - other.centre[1]) < other.height / 2
+                           for other in boxes[:at] + boxes[at + 1:]), "the way leads across another balloon"
+        assert abs(box.centre[0] - head[0]) < 0.45 * wide
+
+
+def test_a_tail_points_at_nobody_where_the_cell_does_not_show_who_speaks():
+    image, shown = picture(), mask((150, 200, 250, 399))
+    letter(image, Balloon("Here I am!", "Bob", Image.new("L", (8, 8))), keep_free=shown)
+    changed = (np.asarray(image) != GREY).any(axis=-1)
+    assert changed[:, :6].any() or changed[:, -6:].any(), "it leaves the picture"
 
 
 @pytest.mark.parametrize("top", [70, 100, 160])
