@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,10 +19,13 @@ from .text_block import LONGEST, SMALLEST, TextBlock, fit_text
 
 # What lettering may look like: length of its lines by their thickness, and the share of a picture's width and height that it takes at most. The
 # first is what it looks like unless there is no room for it.
-_BALLOONS = ((2.2, (0.58, 0.42)), (0.7, (0.42, 0.85)), (8.0, (0.96, 0.3)))
+_BALLOONS = ((2.2, (0.58, 0.42)), (8.0, (0.96, 0.3)), (0.7, (0.42, 0.85)))
 _VERTICAL = ((4.0, (0.45, 0.7)), (1.0, (0.8, 0.4)), (12.0, (0.25, 0.95)))
 _CAPTIONS = ((7.0, (0.86, 0.4)), (2.0, (0.6, 0.5)), (0.6, (0.4, 0.9)))
+_NEARLY = 0.9  # of the size that another shape allows: what comes so near is as good
 _SMALLER = 0.82  # from one try to the next, where the lettering finds no room
+_FLOOR = 0.5  # of the size that is asked for: to keep something clear, letters become no smaller
+_SMALL = 0.8  # what letters of no size at all cost, where the whole of what shall stay free costs placing.HIDDEN
 
 
 @dataclass(frozen=True)
@@ -57,22 +62,31 @@ def letter_picture(picture: Image.Image, caption: str, boxed: bool, balloons: Se
 
 
 def _place_all(picture: Image.Image, room: Room, texts: Sequence[_Text], how: Lettering) -> list[tuple[TextBlock, Box]]:
-    """At the largest size at which all have room, are read in order, and cover nothing that shall stay free; if no size does, at the smallest."""
+    """At the largest size at which all have room, are read in order, cover nothing that shall stay free, and tails cross nothing; where none
+    down to a legible one does, as what weighs least of size and faults; smaller still only for want of room."""
     for each in texts:
         if len(each.text) > LONGEST:
             raise ValueError(f"a text of {len(each.text)} characters is too long for a picture; {LONGEST} is the most. Shorten it.")
-    size, placed = float(how.size), None
+    size, floor, placed, least = float(how.size), max(SMALLEST, _FLOOR * how.size), None, math.inf
+    tried: set[tuple[TextBlock, ...]] = set()  # long text may be as small at several sizes
     while True:
-        for shape in range(len(_BALLOONS)):
-            blocks = [_set(picture, text, size, shape, how) for text in texts]
-            boxes = room.place([_wanted(block, text) for block, text in zip(blocks, texts)]) if all(blocks) else None
-            if boxes is not None:
-                placed = list(zip(blocks, boxes))
-                if room.is_in_order(boxes) and not any(room.covers(box) for box in boxes):
-                    return placed
-        if size <= SMALLEST:
+        for blocks in _settings([_blocks(picture, text, size, how) for text in texts]):
+            if blocks in tried:
+                continue
+            tried.add(blocks)
+            wanted = [_wanted(block, text) for block, text in zip(blocks, texts)]
+            boxes = room.place(wanted)
+            if boxes is None:
+                continue
+            fault = room.fault(wanted, boxes)
+            if not fault:
+                return list(zip(blocks, boxes))
+            fault += _SMALL * (1 - min(block.size for block in blocks) / how.size)
+            if fault < least:
+                placed, least = list(zip(blocks, boxes)), fault
+        if size <= (SMALLEST if placed is None else floor):
             break
-        size = max(SMALLEST, size * _SMALLER)
+        size = max(floor if size > floor else SMALLEST, size * _SMALLER)
     if placed is None:
         words = " / ".join(each.text for each in texts)
         raise ValueError(
@@ -80,6 +94,23 @@ def _place_all(picture: Image.Image, room: Room, texts: Sequence[_Text], how: Le
             "size that can be read. Shorten it, or make the page larger."
         )
     return placed
+
+
+def _settings(options: Sequence[Sequence[TextBlock]]) -> list[tuple[TextBlock, ...]]:
+    """Ways to set all texts, in one of its blocks each, the likeliest first: the first text, a caption if there is one, goes through its blocks,
+    and so do the others together. None where a text has no block."""
+    if not all(options):
+        return []
+    ranks = sorted(itertools.product(range(len(_BALLOONS)), repeat=2), key=sum)
+    choices = ([min(len(each) - 1, first if at == 0 else other) for at, each in enumerate(options)] for first, other in ranks)
+    return list(dict.fromkeys(tuple(each[at] for each, at in zip(options, choice)) for choice in choices))
+
+
+def _blocks(picture: Image.Image, text: _Text, size: float, how: Lettering) -> list[TextBlock]:
+    """The text in each of its shapes, the likeliest first; a shape that makes it smaller than another does is left out."""
+    blocks = [block for shape in range(len(_BALLOONS)) if (block := _set(picture, text, size, shape, how)) is not None]
+    largest = max((block.size for block in blocks), default=0)
+    return [block for block in blocks if block.size >= _NEARLY * largest]
 
 
 def _set(picture: Image.Image, text: _Text, size: float, shape: int, how: Lettering) -> TextBlock | None:

@@ -20,7 +20,10 @@ _MIDDLE = 0.35  # what covering the picture's middle costs, where a figure stand
 _FIGURE = (-1.5, 2.3), (-1.9, 1.9)  # the picture's ends, down and across, in widths of that middle: heads stand in the upper half
 _FAR = 0.6  # what the way to who speaks costs, of the picture's longer side
 _CROSSED = 2.0  # what each crossing of that way costs: with somebody else, another box, or the way from another box to who speaks there
-_TOUCHING = 0.3  # what it costs where no tail has room between the box and who speaks
+_TOUCHING = 0.15  # what it costs where no tail has room between the box and who speaks
+HIDDEN = 4.0  # as a fault: covering all of what shall stay free
+_DISORDER = 0.5  # as a fault: being read in another order
+_CONFUSED = 0.25  # as a fault: each crossing
 _COVERED = 40.0  # what covering what shall stay free costs, a full rectangle of it
 
 
@@ -102,14 +105,20 @@ class Room:
             boxes.append(Box(float(left[best]), float(top[best]), item.width, item.height))
         return boxes
 
-    def is_in_order(self, boxes: Sequence[Box]) -> bool:
-        """Whether boxes are read in the order in which they are given."""
+    def fault(self, items: Sequence[Wanted], boxes: Sequence[Box]) -> float:
+        """What is wrong with boxes where they stand: 0 where they are read in the order in which they are given, hide nothing that shall stay free,
+        and nothing crosses the ways to who speaks."""
         turns = [self._turn(*box.centre) for box in boxes]
-        return all(first < second for first, second in itertools.pairwise(turns))
-
-    def covers(self, box: Box) -> float:
-        """How much of what shall stay free lies in a box, as a share of the box."""
-        return 0.0 if self._kept is None else float(self._kept.mean(np.array(box.left), np.array(box.top), box.width, box.height))
+        fault = _DISORDER * (not all(first < second for first, second in itertools.pairwise(turns)))
+        middles = [tuple(map(np.array, box.centre)) for box in boxes]
+        for at, (item, box) in enumerate(zip(items, boxes)):
+            if self._kept is not None:
+                fault += HIDDEN * self._kept.share(box)
+            if item.speaker is not None:
+                fault += _CONFUSED * passes_others(item.speaker, self._size, *middles[at])
+            for before in range(at):
+                fault += _CONFUSED * self._crossings(*middles[before], items[before], *middles[at], item)
+        return float(fault)
 
     def find_speaker(self, mask: Image.Image | None) -> Speaker | None:
         """Who is white in a mask; None where nobody is, or nobody knows."""
@@ -159,14 +168,20 @@ class Room:
         apart |= (next_top >= top + first.height + gap) | (next_top + second.height + gap <= top)
         x, y, next_x, next_y = left + first.width / 2, top + first.height / 2, next_left + second.width / 2, next_top + second.height / 2
         cost = _ORDER * np.maximum(0, self._turn(x, y) - self._turn(next_x, next_y) + 0.08)
-        one, other = first.speaker, second.speaker
-        if one is not None:
-            cost = cost + _CROSSED * crosses_box(x, y, one.point, next_left, next_top, second.width, second.height)
-        if other is not None:
-            cost = cost + _CROSSED * crosses_box(next_x, next_y, other.point, left, top, first.width, first.height)
-        if one is not None and other is not None and one.point != other.point:
-            cost = cost + _CROSSED * ways_cross(x, y, one.point, next_x, next_y, other.point)
+        cost = cost + _CROSSED * self._crossings(x, y, first, next_x, next_y, second)
         return np.where(apart, cost, np.inf)
+
+    def _crossings(self, x: np.ndarray, y: np.ndarray, first: Wanted, next_x: np.ndarray, next_y: np.ndarray, second: Wanted) -> np.ndarray:
+        """How often the ways to who speaks cross a box, or each other, for two boxes around (x, y) and (next_x, next_y)."""
+        one, other = first.speaker, second.speaker
+        count = np.zeros(())
+        if one is not None:
+            count = count + crosses_box(x, y, one.point, next_x - second.width / 2, next_y - second.height / 2, second.width, second.height)
+        if other is not None:
+            count = count + crosses_box(next_x, next_y, other.point, x - first.width / 2, y - first.height / 2, first.width, first.height)
+        if one is not None and other is not None and one.point != other.point:
+            count = count + ways_cross(x, y, one.point, next_x, next_y, other.point)
+        return count
 
     def _turn(self, x, y):
         """When a place is read: downwards, and of equal height from the side on which lines begin."""
@@ -189,6 +204,12 @@ class _Sums:
         y1 = np.clip(np.ceil((top + height) * self._scale[1]).astype(int), y0 + 1, high)
         total = self._sums[y1, x1] - self._sums[y0, x1] - self._sums[y1, x0] + self._sums[y0, x0]
         return total / ((x1 - x0) * (y1 - y0))
+
+    def share(self, box: Box) -> float:
+        """How much of the whole map lies in a box."""
+        whole = self._sums[-1, -1]
+        inside = self.mean(np.array(box.left), np.array(box.top), box.width, box.height) * box.width * box.height * self._scale[0] * self._scale[1]
+        return float(inside / whole) if whole else 0.0
 
 
 def _along(first: float, last: float, step: float) -> np.ndarray:

@@ -60,12 +60,29 @@ def test_a_balloon_never_covers_a_face_that_is_given():
 
 
 def test_text_becomes_smaller_rather_than_cover_a_face():
-    free, narrow = (letter(picture(), Balloon("What does it say? Tell me."), keep_free=keep, size=40)[0] for keep in (None, mask((70, 0, 399, 399))))
+    free, narrow = (letter(picture(), Balloon("What does it say? Tell me."), keep_free=keep, size=28)[0] for keep in (None, mask((70, 0, 399, 399))))
     assert narrow.width < 72 and narrow.width < free.width / 2
 
 
-def test_a_face_that_leaves_no_room_still_gets_its_balloon():
-    assert len(letter(picture(), Balloon("Yes."), keep_free=mask((0, 0, 399, 399)))) == 1
+@pytest.mark.parametrize("text", ["Yes.", "What does it say? I cannot read it in this light."])
+@pytest.mark.parametrize("face", [(0, 0, 399, 399), (20, 10, 399, 399)])
+def test_a_face_that_leaves_no_room_still_gets_its_balloon_in_legible_letters(face, text):
+    (box,), (free,) = (letter(picture(), Balloon(text), keep_free=keep, size=30) for keep in (mask(face), None))
+    assert box.width * box.height > 0.2 * free.width * free.height, "letters of half the size take a quarter of the area"
+
+
+@pytest.mark.parametrize(("word", "size"), [("Congratulations!", 30), ("Donaudampfschifffahrtsgesellschaft!", 16)])
+def test_a_long_word_takes_the_shape_in_which_it_is_largest(word, size):
+    (box,) = letter(picture((360, 360)), Balloon(word), size=30)
+    assert box.width > FACE.width(word) * size
+
+
+def test_a_balloon_that_needs_to_be_flat_leaves_the_caption_its_own_shape():
+    face, said, told = (0, 60, 399, 340), "What is over there?", "The first of May."
+    caption, balloon = letter(picture(), Balloon(said), caption=told, keep_free=mask(face))
+    assert not overlap(caption, face) and not overlap(balloon, face)
+    for box, text in ((caption, told), (balloon, said)):
+        assert box.width > FACE.width(text) * 24, "one line, of the size that was asked for"
 
 
 @pytest.mark.parametrize("right_to_left", [False, True])
