@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
-from fabula.comic.balloons import WHITE, letter_picture
+from fabula.comic.balloons import letter_picture
+from fabula.comic.ink import WHITE, Item, draw_items
+from fabula.comic.outline import tail
 from fabula.comic.panel import CAPTION_PAPER, INK, Balloon, Lettering
-from fabula.comic.text_block import FINE
+from fabula.comic.placing import Box
+from fabula.comic.text_block import FINE, fit_text
 from fabula.comic.typeface import Typeface
 
 FACE = Typeface()
@@ -26,6 +29,11 @@ def mask(box, size=(400, 400)) -> Image.Image:
     image = Image.new("L", size)
     ImageDraw.Draw(image).rectangle(box, fill=255)
     return image
+
+
+def nothing(x, y) -> np.ndarray:
+    """What a tail has to keep clear of, for `tail`."""
+    return np.zeros(np.shape(x), dtype=bool)
 
 
 def letter(image, *balloons, caption="", keep_free=None, boxed=True, size=24, **how):
@@ -52,12 +60,29 @@ def test_a_balloon_never_covers_a_face_that_is_given():
 
 
 def test_text_becomes_smaller_rather_than_cover_a_face():
-    free, narrow = (letter(picture(), Balloon("What does it say? Tell me."), keep_free=keep, size=40)[0] for keep in (None, mask((70, 0, 399, 399))))
+    free, narrow = (letter(picture(), Balloon("What does it say? Tell me."), keep_free=keep, size=28)[0] for keep in (None, mask((70, 0, 399, 399))))
     assert narrow.width < 72 and narrow.width < free.width / 2
 
 
-def test_a_face_that_leaves_no_room_still_gets_its_balloon():
-    assert len(letter(picture(), Balloon("Yes."), keep_free=mask((0, 0, 399, 399)))) == 1
+@pytest.mark.parametrize("text", ["Yes.", "What does it say? I cannot read it in this light."])
+@pytest.mark.parametrize("face", [(0, 0, 399, 399), (20, 10, 399, 399)])
+def test_a_face_that_leaves_no_room_still_gets_its_balloon_in_legible_letters(face, text):
+    (box,), (free,) = (letter(picture(), Balloon(text), keep_free=keep, size=30) for keep in (mask(face), None))
+    assert box.width * box.height > 0.2 * free.width * free.height, "letters of half the size take a quarter of the area"
+
+
+@pytest.mark.parametrize(("word", "size"), [("Congratulations!", 30), ("Donaudampfschifffahrtsgesellschaft!", 16)])
+def test_a_long_word_takes_the_shape_in_which_it_is_largest(word, size):
+    (box,) = letter(picture((360, 360)), Balloon(word), size=30)
+    assert box.width > FACE.width(word) * size
+
+
+def test_a_balloon_that_needs_to_be_flat_leaves_the_caption_its_own_shape():
+    face, said, told = (0, 60, 399, 340), "What is over there?", "The first of May."
+    caption, balloon = letter(picture(), Balloon(said), caption=told, keep_free=mask(face))
+    assert not overlap(caption, face) and not overlap(balloon, face)
+    for box, text in ((caption, told), (balloon, said)):
+        assert box.width > FACE.width(text) * 24, "one line, of the size that was asked for"
 
 
 @pytest.mark.parametrize("right_to_left", [False, True])
@@ -93,6 +118,45 @@ def test_the_tail_points_at_who_speaks():
         tip = outside[np.argmax(outside @ way)] - box.centre
         assert tip @ way / np.linalg.norm(tip) / np.linalg.norm(way) > 0.97
         assert np.linalg.norm(tip) < np.linalg.norm(way), "it ends ahead of the speaker"
+
+
+@pytest.mark.parametrize("right_to_left", [False, True])
+@pytest.mark.parametrize("size", [(640, 320), (400, 400)])
+@pytest.mark.parametrize("words", [("Look, a map!", "Where does it lead?"), ("What is it now? I am busy.", "Over here, quickly!"), ("One.", "Two of them?", "Three.")])
+@pytest.mark.parametrize("begins", [0, 1])
+def test_each_balloon_stands_by_its_speaker_and_nothing_crosses_the_way(begins, words, size, right_to_left):
+    wide, high = size
+    places = [(wide * share - 40, high * 0.4, wide * share + 40, high - 1) for share in (0.25, 0.75)]
+    masks = [mask(place, size) for place in places]
+    whose = [(begins + at) % 2 for at in range(len(words))]
+    boxes = letter(picture(size), *(Balloon(text, str(who), masks[who]) for text, who in zip(words, whose)), keep_free=ImageChops.lighter(*masks),
+                   right_to_left=right_to_left)
+    for at, (box, who) in enumerate(zip(boxes, whose)):
+        head = np.array([wide * (0.25, 0.75)[who], high * 0.5])
+        for step in np.linspace(0, 1, 50):
+            x, y = np.array(box.centre) * (1 - step) + head * step
+            assert not masks[1 - who].getpixel((x, y)), "the way leads across another one"
+            assert not any(abs(x - other.centre[0]) < other.width / 2 and abs(y - other.centre[1]) < other.height / 2
+                           for other in boxes[:at] + boxes[at + 1:]), "the way leads across another balloon"
+        assert abs(box.centre[0] - head[0]) < 0.45 * wide
+
+
+def test_a_tail_points_at_nobody_where_the_cell_does_not_show_who_speaks():
+    image, shown = picture(), mask((150, 200, 250, 399))
+    letter(image, Balloon("Here I am!", "Bob", Image.new("L", (8, 8))), keep_free=shown)
+    changed = (np.asarray(image) != GREY).any(axis=-1)
+    assert changed[:, :6].any() or changed[:, -6:].any(), "it leaves the picture"
+
+
+@pytest.mark.parametrize("top", [70, 100, 160])
+@pytest.mark.parametrize("left", [20, 160, 320])
+def test_a_tail_ends_ahead_of_the_face(left, top):
+    face = Image.new("L", (400, 400))
+    ImageDraw.Draw(face).ellipse((left, top, left + 60, top + 80), fill=255)
+    image = picture()
+    letter(image, Balloon("Look, here is a map!", "Mia", face), keep_free=face)
+    changed = (np.asarray(image) != GREY).any(axis=-1)
+    assert changed.any() and not changed[np.asarray(face) > 0].any()
 
 
 def test_the_tail_of_somebody_who_is_not_there_leaves_the_picture():
@@ -140,3 +204,23 @@ def test_many_words_in_a_small_picture_are_refused_with_what_to_do():
     with pytest.raises(ValueError, match="no room in a picture of 60 x 60 pixels.*larger"):
         letter(picture((60, 60)), Balloon("many words " * 30))
     assert FINE >= 2
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+def test_no_tail_lies_on_the_letters_of_another_balloon(shadow):
+    block = fit_text("Look, a map!", FACE, 24, lambda _: (200, 60))
+    first, second = Box(20, 130, 160, 60), Box(230, 130, 160, 60)
+    items = [Item(block, first, [], caption=False), Item(block, second, tail(second, (30, 160), 80, nothing), caption=False)]
+    crossed, alone = picture(), picture()
+    draw_items(crossed, items, True, Lettering(FACE, 24, shadow=shadow))
+    draw_items(alone, items[:1], True, Lettering(FACE, 24, shadow=shadow))
+    inside = (25, 150, 175, 170)
+    assert crossed.crop(inside).tobytes() == alone.crop(inside).tobytes()
+
+
+def test_a_balloon_and_its_tail_are_one_outline():
+    block = fit_text("Look!", FACE, 24, lambda _: (200, 60))
+    box = Box(100, 50, 160, 60)
+    image = picture()
+    draw_items(image, [Item(block, box, tail(box, (180, 300), 24, nothing), caption=False)], True, Lettering(FACE, 24))
+    assert {image.getpixel((180, y)) for y in range(100, 140)} == {WHITE}, "no line parts them"

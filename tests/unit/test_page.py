@@ -265,6 +265,31 @@ def test_a_picture_is_cut_around_its_detail_or_around_the_mask(side):
     assert not (np.asarray(sheet) == (255, 0, 0)).all(axis=-1).any()
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_of_two_like_figures_a_narrow_cell_shows_one_whole(upright):
+    size, figures = (900, 600), ((100, 200, 200, 550), (700, 200, 800, 550))
+    mask = Image.new("L", size)
+    for figure in figures:
+        mask.paste(255, figure)
+    cell = (300, 600)
+    if upright:  # rows, then, and a flat cell: the upper figure's head counts most
+        mask, cell = mask.transpose(Image.Transpose.TRANSPOSE), (600, 300)
+    picture = Image.new("RGB", mask.size, (90, 110, 130))
+    picture.paste((255, 0, 0), mask=mask)
+    for given in (mask, None):
+        shown = np.asarray(mask.crop(tuple(map(round, crop_box(picture, *cell, given)))))
+        assert (shown > 0).sum() == 100 * 350
+
+
+def test_a_head_has_some_room_above_it():
+    for top, cell in ((47, (300, 120)), (61, (300, 90)), (40, (300, 180))):
+        mask = Image.new("L", (300, 300))
+        ImageDraw.Draw(mask).ellipse((120, top, 180, top + 70), fill=255)
+        ImageDraw.Draw(mask).rectangle((90, top + 70, 210, 290), fill=255)
+        _, upper, _, lower = crop_box(Image.new("RGB", (300, 300)), *cell, mask)
+        assert 0.07 < (top - upper) / (lower - upper) < 0.16
+
+
 def test_a_cell_too_low_for_a_figure_shows_its_head():
     figure = Image.new("RGB", (300, 300), (90, 110, 130))
     mask = Image.new("L", (300, 300))
