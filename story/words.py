@@ -82,7 +82,8 @@ WRITTEN = re.compile(
 _WORD = rf"{LETTER}+(?:['\u2019-]{LETTER}+)*"
 ATTRIBUTION = re.compile(
     rf"\W*(?:{_SAID}(?=[.,;:!?]|\s*\Z| (?:to|in|with|from|at|as|and|{LETTER}+ly)\b)|"
-    rf"(?!(?:[Nn]o ?one|[Nn]obody|[Nn]either|[Ww]h(?:at|en|ile|ere|o)|[Aa]s|[Ii]f|[Aa]fter|[Bb]efore|[Bb]ecause)\b|[Aa]n? (?:{_WORD} ){{1,2}}called [A-Z])(?:{_WORD} ){{1,3}}?"
+    rf"(?!(?:[Nn]o ?one|[Nn]obody|[Nn]either|[Ww]h(?:at|en|ile|ere|o)|[Aa]s|[Ii]f|[Aa]fter|[Bb]efore|[Bb]ecause)\b|"
+    rf"[Aa]n? (?:{_WORD} ){{1,2}}called [A-Z])(?:{_WORD} ){{1,3}}?"
     rf"(?!{_SAID} (?:nothing|that)\b|(?:said|told) (?:{_WORD} ){{1,3}}that\b){_SAID})|"
     rf"[^，。,：:、]{{0,10}}?(?:{_SAID_WIDE})"
 )
