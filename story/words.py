@@ -78,11 +78,12 @@ WRITTEN = re.compile(
     r"\b(?:sign|letter|note|read|reads|wrote|written|title|titled|called|named|word|words|label)\b|写|寫|书|書|名叫|札|手紙", re.I
 )
 # The attribution of a quotation that stands ahead of it: "Look!" Mia said. / “快看！”小明说。 Not "Mia said that it was late", and not
-# "When Mia called", "Nobody answered".
+# "When Mia called", "Nobody answered", "A dog called Rex ran".
 _WORD = rf"{LETTER}+(?:['\u2019-]{LETTER}+)*"
 ATTRIBUTION = re.compile(
     rf"\W*(?:{_SAID}(?=[.,;:!?]|\s*\Z| (?:to|in|with|from|at|as|and|{LETTER}+ly)\b)|"
-    rf"(?!(?:[Nn]o ?one|[Nn]obody|[Nn]either|[Ww]h(?:at|en|ile|ere|o)|[Aa]s|[Ii]f|[Aa]fter|[Bb]efore|[Bb]ecause)\b)(?:{_WORD} ){{1,3}}?"
+    rf"(?!(?:[Nn]o ?one|[Nn]obody|[Nn]either|[Ww]h(?:at|en|ile|ere|o)|[Aa]s|[Ii]f|[Aa]fter|[Bb]efore|[Bb]ecause)\b|"
+    rf"[Aa]n? (?:{_WORD} ){{1,2}}called [A-Z])(?:{_WORD} ){{1,3}}?"
     rf"(?!{_SAID} (?:nothing|that)\b|(?:said|told) (?:{_WORD} ){{1,3}}that\b){_SAID})|"
     rf"[^，。,：:、]{{0,10}}?(?:{_SAID_WIDE})"
 )

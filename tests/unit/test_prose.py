@@ -323,7 +323,7 @@ def test_who_speaks_behind_a_quotation_speaks_it_whatever_follows(behind):
 
 @pytest.mark.parametrize("behind", [
     "Mia said that it was late.", "Mia told the old man that it was late.", "Mia said nothing.", "Nobody answered.",
-    "When Mia called, he was gone.", "What Mia said was true.",
+    "When Mia called, he was gone.", "What Mia said was true.", "A big dog called Rex ran past.",
 ])
 def test_what_only_looks_like_an_attribution_is_a_sentence_of_its_own(behind):
     assert speech(f'Bob shook his head. "I am not." {behind}') == [("Bob", "I am not.")]
