@@ -155,6 +155,12 @@ def test_webtoon_files_have_a_legal_height_and_are_cut_between_panels():
     assert len(parts) > 5 and all(part.height <= 640 for part in parts), "a panel that no file can hold is cut"
 
 
+def test_a_wide_border_leaves_a_webtoon_its_pictures_in_their_shape():
+    (sheet,) = pages(panels(1, (512, 64)), "webtoon", 256, border=60)
+    _, _, width, height = area(sheet, COLOURS[0])
+    assert width / height == pytest.approx(8, rel=0.05)
+
+
 def test_storyboard_is_a_table_with_the_prompts():
     with_prompt = pages(panels(3, prompt="a girl in a red coat feeds the ducks"), "storyboard")
     without = pages(panels(3), "storyboard")
@@ -321,6 +327,12 @@ def test_transparent_pictures_show_paper():
         ([*panels(1), ComicPanel(Image.new("RGB", (9, 9)), balloons=(Balloon("小"),))], {}, r"U\+5C0F.*panel 2"),
         (panels(6, captions=["word " * 90] * 6), {"height": 400}, "page_height"),
         (panels(2), {"size": 0}, "font_size"),
+        (panels(1), {"layout": "webtoon", "width": 256, "gutter": 128}, "page_width.*gutter of 128"),
+        (panels(1), {"layout": "webtoon", "width": 256, "border": 120}, "page_width.*border of 120"),
+        (panels(1, captions=["Then."]), {"layout": "webtoon", "width": 256, "size": 200}, "page_width.*letters of 200.*font_size"),
+        (panels(2), {"width": 900, "border": 210}, "page_width.*border of 210"),
+        (panels(1), {"layout": "manga", "width": 1240, "height": 160, "border": 40}, "page_height.*border of 40"),
+        (panels(1), {"layout": "storyboard", "gutter": 400}, "page_width.*gutter of 400"),
         (panels(2), {"layout": "spiral"}, "no layout"),
     ],
 )
