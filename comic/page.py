@@ -80,7 +80,7 @@ def _shapes(panels: Sequence[ComicPanel], style: PageStyle, plan: Plan) -> list[
     return shapes
 
 
-def _set_pages(panels: Sequence[ComicPanel], style: PageStyle, plan: Plan) -> Iterator[list[_Row]]:
+def _set_pages(panels: Sequence[ComicPanel], style: PageStyle, plan: Plan) -> Iterator[list[_PlacedRow]]:
     """Each page's rows. Those that a page of a given height cannot hold go to the next one."""
     measures = Measures.of(style)
     shapes = _shapes(panels, style, plan)
@@ -94,7 +94,7 @@ def _set_pages(panels: Sequence[ComicPanel], style: PageStyle, plan: Plan) -> It
             yield _fill_height(part, room, measures)
 
 
-def _set_row(panels: Sequence[ComicPanel], style: PageStyle, measures: Measures, row: Row, shapes: Sequence[float], columns: int) -> _Row:
+def _set_row(panels: Sequence[ComicPanel], style: PageStyle, measures: Measures, row: Row, shapes: Sequence[float], columns: int) -> _PlacedRow:
     captions = style.captions
     if captions == "auto":
         captions = "strip" if style.layout in ("grid", "free") else "box"
@@ -108,12 +108,12 @@ def _set_row(panels: Sequence[ComicPanel], style: PageStyle, measures: Measures,
     # What rounding leaves over goes to both sides; a row that is not full stays where reading begins.
     right = max(cell.left + cell.width for cell in cells)
     inset = (style.width - 2 * measures.margin - right) // 2 if len(row) >= columns else 0
-    return _Row([replace(cell, left=measures.margin + inset + cell.left) for cell in cells], captions, strip)
+    return _PlacedRow([replace(cell, left=measures.margin + inset + cell.left) for cell in cells], captions, strip)
 
 
-def _parts(rows: Sequence[_Row], room: int, gutter: int) -> Iterator[list[_Row]]:
+def _parts(rows: Sequence[_PlacedRow], room: int, gutter: int) -> Iterator[list[_PlacedRow]]:
     """The rows in pages that hold them, where each may become somewhat lower for it."""
-    part: list[_Row] = []
+    part: list[_PlacedRow] = []
     used = 0.0
     for row in rows:
         least = row.height / layouts.STRETCH + row.strip + gutter
@@ -125,7 +125,7 @@ def _parts(rows: Sequence[_Row], room: int, gutter: int) -> Iterator[list[_Row]]
     yield part
 
 
-def _fill_height(rows: Sequence[_Row], room: int, measures: Measures) -> list[_Row]:
+def _fill_height(rows: Sequence[_PlacedRow], room: int, measures: Measures) -> list[_PlacedRow]:
     gutter = measures.gutter
     left = room - sum(row.strip for row in rows) - gutter * (len(rows) - 1)
     factor = min(left / sum(row.height for row in rows), layouts.STRETCH)
@@ -138,7 +138,7 @@ def _fill_height(rows: Sequence[_Row], room: int, measures: Measures) -> list[_R
     return filled
 
 
-def _draw_page(panels: Sequence[ComicPanel], style: PageStyle, rows: Sequence[_Row]) -> Image.Image:
+def _draw_page(panels: Sequence[ComicPanel], style: PageStyle, rows: Sequence[_PlacedRow]) -> Image.Image:
     measures = Measures.of(style)
     height = style.height or 2 * measures.margin + sum(row.height + row.strip for row in rows) + measures.gutter * (len(rows) - 1)
     page = new_page(style.width, height)
@@ -153,7 +153,7 @@ def _draw_page(panels: Sequence[ComicPanel], style: PageStyle, rows: Sequence[_R
 
 
 @dataclass(frozen=True)
-class _Row:
+class _PlacedRow:
     """Cells of one row, how their captions are set, and how high the strips of captions under them are; `height` is without these."""
 
     cells: list[Cell]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from fabula.comic.choices import page_style
 from fabula.comic.cropping import PAPER, crop_box
 from fabula.comic.layouts import LAYOUTS, grid_shape, plan_classic, read_pattern
 from fabula.comic.page import draw_pages
@@ -197,6 +198,21 @@ def test_paper_has_its_size_and_more_panels_take_more_pages():
     assert len(sheets) > 2 and {sheet.size for sheet in sheets} == {(width, height)}
     bottoms = [place[2] + place[4] for place in find(sheets, 14)]
     assert max(bottoms) > height * 0.8, "rows fill the page"
+
+
+def test_choices_become_a_style():
+    said = [ComicPanel(Image.new("RGB", (8, 8)), balloons=(Balloon(text),)) for text in ("おはよう", "Hi")]
+
+    def style(layout, **chosen) -> PageStyle:
+        return page_style(said, FACE, layout=layout, page_width=900, font_size=20, **chosen)
+
+    assert style("manga").lettering.vertical and style("manga").lettering.right_to_left
+    assert not style("manga", text_direction="horizontal").lettering.vertical
+    assert not style("grid").lettering.vertical and style("grid", text_direction="vertical").lettering.vertical
+    assert style("grid", gutter=-1, border=0).gutter is None and style("grid", gutter=-1, border=0).border == 0
+    assert (style("grid").width, style("grid").height, style("grid", page_height=700).height) == (900, None, 700)
+    assert (style("grid", paper="A4", dpi=100).width, style("grid", paper="A4", dpi=100).height) == (827, 1169)
+    assert style("free", rows="2,1").rows == (2, 1) and style("grid", rows="no rows").rows == ()
 
 
 def test_gutter_and_border_are_as_asked():
