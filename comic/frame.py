@@ -44,6 +44,15 @@ class Measures:
         size = style.lettering.size
         return cls(gutter, border, max(gutter * 2, round(style.width * 0.03)), round(size * 0.7), round(size * 0.6))
 
+    def check_width(self, width: int, style: PageStyle, strip: bool, what: str) -> None:
+        """Raises: ValueError where a frame of `width` shows no picture, or its strip has no room for words; `what` says of what that is the width."""
+        words = 2 * (self.pad_x + style.lettering.size) if strip else 0
+        if width - 2 * self.border < max(LEAST_PICTURE, words):
+            raise ValueError(
+                f"page_width: {style.width} pixels are too narrow for {what} with a gutter of {self.gutter}, a border of {self.border}"
+                f"{f' and letters of {style.lettering.size:g}' if strip else ''} pixels. Use a larger page_width, or a smaller gutter, border or font_size."
+            )
+
     def strip_height(self, caption: str, style: PageStyle, width: int) -> int:
         """Of the strip for a caption under a frame of `width`, with the line that parts it from the picture; 0 without text."""
         if len(caption) > LONGEST:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import unicodedata
 from collections.abc import Callable
 
@@ -26,15 +27,18 @@ _UNSPACED = (
     (0xFF00, 0xFFEF),  # full-width forms
     (0x20000, 0x3FFFF),  # Han, further extensions
 )
+_WHITE_SPACE = re.compile(r"[^\S\u00a0\u2007\u202f]+")  # but for what binds: no-break, figure and narrow no-break space
+_BINDING = re.compile("[\u00a0\u2007\u202f]")
 
 
 def break_text(text: str) -> list[tuple[str, bool]]:
     """What a line may not be broken within, each with whether white space stands ahead of it."""
     pieces: list[tuple[str, bool]] = []
     drawn = "".join(c for c in unicodedata.normalize("NFC", text) if c.isspace() or unicodedata.category(c) != "Cc")
-    for word in drawn.split():
+    for word in filter(None, _WHITE_SPACE.split(drawn)):
         parts = [word] if word.isascii() and word.isalnum() else _library()(word)
-        pieces += [(part, at == 0) for at, part in enumerate(parts)]
+        # Not every font has the spaces that bind; within a piece a plain one does as well.
+        pieces += [(_BINDING.sub(" ", part), at == 0) for at, part in enumerate(parts)]
     return pieces
 
 
@@ -81,7 +85,7 @@ def _plain_units(word: str) -> list[str]:
 
 def _may_break(before: str, after: str) -> bool:
     """Whether a line may end between two characters of a word."""
-    if before in _OPENING or after in _CLOSING or _sticks(before, after):
+    if before in _OPENING or after in _CLOSING or _sticks(before, after) or _BINDING.match(before) or _BINDING.match(after):
         return False
     return is_unspaced(before) or is_unspaced(after) or (before in "-–—" and after.isalpha())
 

@@ -80,7 +80,7 @@ def _shapes(panels: Sequence[ComicPanel], style: PageStyle, plan: Plan) -> list[
     return shapes
 
 
-def _set_pages(panels: Sequence[ComicPanel], style: PageStyle, plan: Plan) -> Iterator[list[_Row]]:
+def _set_pages(panels: Sequence[ComicPanel], style: PageStyle, plan: Plan) -> Iterator[list[_PlacedRow]]:
     """Each page's rows. Those that a page of a given height cannot hold go to the next one."""
     measures = Measures.of(style)
     shapes = _shapes(panels, style, plan)
@@ -91,32 +91,29 @@ def _set_pages(panels: Sequence[ComicPanel], style: PageStyle, plan: Plan) -> It
             continue
         room = style.height - 2 * measures.margin
         for part in _parts(rows, room, measures.gutter):
-            yield _fill_height(part, room, measures.gutter)
+            yield _fill_height(part, room, measures)
 
 
-def _set_row(panels: Sequence[ComicPanel], style: PageStyle, measures: Measures, row: Row, shapes: Sequence[float], columns: int) -> _Row:
+def _set_row(panels: Sequence[ComicPanel], style: PageStyle, measures: Measures, row: Row, shapes: Sequence[float], columns: int) -> _PlacedRow:
     captions = style.captions
     if captions == "auto":
         captions = "strip" if style.layout in ("grid", "free") else "box"
     if captions == "strip" and any(len(column) > 1 for column in row):
         captions = "box"  # panels that stand one under the other have no room between them
     cells = layouts.place_row(row, shapes, style.width - 2 * measures.margin, measures.gutter, measures.border, columns)
-    least = max(LEAST_PICTURE, 2 * (measures.pad_x + style.lettering.size) if captions == "strip" else 0) + 2 * measures.border
-    if min(cell.width for cell in cells) < least or min(cell.height for cell in cells) <= 2 * measures.border:
-        raise ValueError(
-            f"page_width: {style.width} pixels are too narrow for {max(len(row), columns)} panels in a row with letters of {style.lettering.size:g} "
-            "pixels. Use a wider page, fewer panels in a row or a smaller font."
-        )
+    measures.check_width(min(cell.width for cell in cells), style, captions == "strip", f"{max(len(row), columns)} panels in a row")
+    if min(cell.height for cell in cells) <= 2 * measures.border:
+        raise ValueError(f"border: {measures.border} pixels leave nothing of the pictures. Use a narrower border, a larger page_width or fewer panels in a row.")
     strip = max(measures.strip_height(panels[cell.panel].caption, style, cell.width) for cell in cells) if captions == "strip" else 0
     # What rounding leaves over goes to both sides; a row that is not full stays where reading begins.
     right = max(cell.left + cell.width for cell in cells)
     inset = (style.width - 2 * measures.margin - right) // 2 if len(row) >= columns else 0
-    return _Row([replace(cell, left=measures.margin + inset + cell.left) for cell in cells], captions, strip)
+    return _PlacedRow([replace(cell, left=measures.margin + inset + cell.left) for cell in cells], captions, strip)
 
 
-def _parts(rows: Sequence[_Row], room: int, gutter: int) -> Iterator[list[_Row]]:
+def _parts(rows: Sequence[_PlacedRow], room: int, gutter: int) -> Iterator[list[_PlacedRow]]:
     """The rows in pages that hold them, where each may become somewhat lower for it."""
-    part: list[_Row] = []
+    part: list[_PlacedRow] = []
     used = 0.0
     for row in rows:
         least = row.height / layouts.STRETCH + row.strip + gutter
@@ -128,16 +125,20 @@ def _parts(rows: Sequence[_Row], room: int, gutter: int) -> Iterator[list[_Row]]
     yield part
 
 
-def _fill_height(rows: Sequence[_Row], room: int, gutter: int) -> list[_Row]:
+def _fill_height(rows: Sequence[_PlacedRow], room: int, measures: Measures) -> list[_PlacedRow]:
+    gutter = measures.gutter
     left = room - sum(row.strip for row in rows) - gutter * (len(rows) - 1)
     factor = min(left / sum(row.height for row in rows), layouts.STRETCH)
     filled = [replace(row, cells=layouts.stretch_row(row.cells, factor, gutter)) for row in rows]
-    if any(cell.height < LEAST_PICTURE for row in filled for cell in row.cells):
-        raise ValueError("page_height: the page leaves no room for its pictures. Use a higher page, a smaller font or shorter captions.")
+    if any(cell.height - 2 * measures.border < LEAST_PICTURE for row in filled for cell in row.cells):
+        raise ValueError(
+            f"page_height: the page leaves no room for its pictures, with a gutter of {measures.gutter} and a border of {measures.border} pixels. Use a larger "
+            "page_height, a smaller gutter, border or font_size, or shorter captions."
+        )
     return filled
 
 
-def _draw_page(panels: Sequence[ComicPanel], style: PageStyle, rows: Sequence[_Row]) -> Image.Image:
+def _draw_page(panels: Sequence[ComicPanel], style: PageStyle, rows: Sequence[_PlacedRow]) -> Image.Image:
     measures = Measures.of(style)
     height = style.height or 2 * measures.margin + sum(row.height + row.strip for row in rows) + measures.gutter * (len(rows) - 1)
     page = new_page(style.width, height)
@@ -152,7 +153,7 @@ def _draw_page(panels: Sequence[ComicPanel], style: PageStyle, rows: Sequence[_R
 
 
 @dataclass(frozen=True)
-class _Row:
+class _PlacedRow:
     """Cells of one row, how their captions are set, and how high the strips of captions under them are; `height` is without these."""
 
     cells: list[Cell]

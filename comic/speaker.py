@@ -58,11 +58,12 @@ def passes_others(speaker: Speaker, size: tuple[int, int], x: np.ndarray, y: np.
 
 def crosses_box(x: np.ndarray, y: np.ndarray, point: tuple[float, float], left: np.ndarray, top: np.ndarray, width: float, height: float) -> np.ndarray:
     """Whether the way from (x, y) to a point meets a box; all may be arrays of places."""
-    enters, leaves = 0.0, 1.0
+    enters, leaves = 0.0, 1.0  # shares of the way
     for start, end, low, length in ((x, point[0], left, width), (y, point[1], top, height)):
-        way = np.where(np.abs(end - start) < 1e-6, 1e-6, end - start)
-        one, other = (low - start) / way, (low + length - start) / way
-        enters, leaves = np.maximum(enters, np.minimum(one, other)), np.minimum(leaves, np.maximum(one, other))
+        each = 1 / np.where(np.abs(end - start) < 1e-6, 1e-6, end - start)
+        near = (low - start) * each
+        enters = np.maximum(enters, near + np.minimum(0, length * each))
+        leaves = np.minimum(leaves, near + np.maximum(0, length * each))
     return enters < leaves
 
 

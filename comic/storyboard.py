@@ -35,7 +35,10 @@ def draw_storyboard(panels: Sequence[ComicPanel], style: PageStyle) -> list[Imag
     room = height - 2 * measures.margin - head
     widths = [round(share * (style.width - 2 * measures.margin)) for share in _COLUMNS]
     if min(widths) < 2 * size or room < 4 * size:
-        raise ValueError(f"page_width: {style.width} pixels are too narrow for a storyboard with letters of {size:g} pixels. Use a wider page or a smaller font.")
+        raise ValueError(
+            f"page_width: a page of {style.width} x {height} pixels is too small for a storyboard with letters of {size:g} and a gutter of {measures.gutter} "
+            "pixels. Use a larger page, or a smaller font_size or gutter."
+        )
     pages: list[list[_Line]] = [[]]
     for at, panel in enumerate(panels):
         line = _measure(at, panel, style, measures, widths, round(room * _TALLEST))
@@ -77,7 +80,7 @@ def _draw_page(panels: Sequence[ComicPanel], lines: Sequence[_Line], style: Page
         number, prompt, caption = line.blocks
         panel = panels[line.panel]
         wide = widths[1] - 2 * measures.pad_y
-        size = (wide, min(line.height - 2 * measures.pad_y, round(wide / panel.own_shape)))
+        size = (wide, max(1, min(line.height - 2 * measures.pad_y, round(wide / panel.own_shape))))
         page.paste(draw_picture(ComicPanel(panel.picture, keep_free=panel.keep_free), size, line.panel + 1, "none", style),
                    (lefts[1] + measures.pad_y, y + measures.pad_y))
         for block, x in ((number, lefts[0]), (prompt, lefts[2]), (caption, lefts[3])):

@@ -35,12 +35,14 @@ def draw_webtoon(panels: Sequence[ComicPanel], style: PageStyle) -> list[Image.I
 def _items(panels: Sequence[ComicPanel], style: PageStyle) -> Iterator[Image.Image]:
     """Each panel across the strip, its caption on the paper under it, half a gap above and below."""
     measures = Measures.of(style)
+    border = 2 * measures.border
     captions = "strip" if style.captions == "auto" else style.captions
     margin = round(style.width * 0.03) if style.gutter is None else style.gutter
     half = round(style.width * _GAP / 2) if style.gutter is None else style.gutter
     width = style.width - 2 * margin
+    measures.check_width(width, style, captions == "strip" and any(panel.caption for panel in panels), "a strip")
     for number, panel in enumerate(panels, start=1):
-        height = max(1, round(width / panel.own_shape))
+        height = max(1, round((width - border) / panel.own_shape)) + border
         strip = measures.strip_height(panel.caption, style, width) if captions == "strip" else 0
         item = new_page(style.width, height + strip + 2 * half)
         draw_panel(item, Frame(margin, half, width, height), number, panel, "none" if strip else captions, style, measures)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..comic.layouts import LAYOUTS, read_pattern
+from ..comic.choices import TEXT_DIRECTIONS, page_style
+from ..comic.layouts import LAYOUTS
 from ..comic.page import draw_pages
-from ..comic.panel import CAPTIONS, Lettering, PageStyle
-from ..comic.paper import PAPERS, paper_size
-from ..comic.text_block import is_written_vertically
+from ..comic.panel import CAPTIONS
+from ..comic.paper import PAPERS
 from ..host import comic_file, folders
 from ..host.comic_panels import comic_panels
 from ..host.images import to_images, to_pixels
@@ -53,7 +53,7 @@ class ComicPage(io.ComfyNode):
                 io.Int.Input("gutter", optional=True, default=-1, min=-1, max=400, tooltip="Pixels between panels. -1: by the page's width."),
                 io.Int.Input("border", optional=True, default=-1, min=-1, max=100, tooltip="Pixels of a panel's border. -1: by the page's width."),
                 io.Combo.Input(
-                    "text_direction", optional=True, options=["auto", "horizontal", "vertical"], default="auto",
+                    "text_direction", optional=True, options=list(TEXT_DIRECTIONS), default="auto",
                     tooltip="Of balloons. auto: vertical in manga for Chinese and Japanese.",
                 ),
                 io.Boolean.Input("shadow", optional=True, default=False, tooltip="A soft shadow under balloons, boxes and outlined letters."),
@@ -68,22 +68,12 @@ class ComicPage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, layout, page_width, font, font_size, seed, story=(None,), captions=("auto",), paper=(PAPERS[0],), dpi=(150,),
-                page_height=(0,), rows=("2,1,3",), gutter=(-1,), border=(-1,), text_direction=("auto",), shadow=(False,), masks=(),
-                face_boxes=()) -> io.NodeOutput:
-        check_choices(cls, layout=layout[0], captions=captions[0], paper=paper[0], text_direction=text_direction[0])
+    def execute(cls, images, font, story=(None,), masks=(), face_boxes=(), **choices) -> io.NodeOutput:
+        check_choices(cls, **{name: value[0] for name, value in choices.items()})
         pictures = [picture for batch in images for picture in to_images(batch)]
         panels = comic_panels(pictures, story[0], [mask for mask in masks if mask is not None], [box for box in face_boxes if box is not None])
         try:
-            width, height = paper_size(paper[0], dpi[0]) or (page_width[0], page_height[0] or None)
-            said = "".join(balloon.text for panel in panels for balloon in panel.balloons)
-            manga = layout[0] == "manga"
-            vertical = manga and is_written_vertically(said) if text_direction[0] == "auto" else text_direction[0] == "vertical"
-            lettering = Lettering(folders.typeface(font[0]), font_size[0], vertical, right_to_left=manga, shadow=shadow[0])
-            style = PageStyle(
-                layout[0], width, lettering, height, captions[0], gutter=None if gutter[0] < 0 else gutter[0], border=None if border[0] < 0 else border[0],
-                rows=read_pattern(rows[0]) if layout[0] == "free" else (), seed=seed[0],
-            )
+            style = page_style(panels, folders.typeface(font[0]), **{name: given[0] for name, given in choices.items()})
             pages = draw_pages(panels, style)
         except ValueError as error:
             raise ValueError(f"Fabula_ComicPage: {error}") from error

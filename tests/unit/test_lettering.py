@@ -71,6 +71,15 @@ def test_text_without_spaces_breaks_between_characters_but_not_before_closing_ma
     assert len(lines(text, 100)) > 2
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u2007"])
+def test_a_space_that_binds_ends_no_line(breaking, space):
+    for width in range(150, 300, 7):
+        each = lines(f"Elle dit{space}: «{space}Bonjour{space}» à 小{space}明 et 12{space}km", width)
+        assert " ".join(each) == "Elle dit : « Bonjour » à 小 明 et 12 km"
+        assert not any(line[0] in ":»明k" or line[-1] in "«小2" for line in each)
+    assert break_text(f"12{space}km") == [("12 km", True)]
+
+
 def test_accents_and_joined_emoji_keep_together(breaking):
     for text in ("e\u0301" * 30, "\U0001f469\u200d\U0001f680" * 9):
         assert not any(line[0] in "\u0301\u200d" for line in lines(text, 60))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from fabula.comic.choices import page_style
 from fabula.comic.cropping import PAPER, crop_box
 from fabula.comic.layouts import LAYOUTS, grid_shape, plan_classic, read_pattern
 from fabula.comic.page import draw_pages
@@ -155,6 +156,12 @@ def test_webtoon_files_have_a_legal_height_and_are_cut_between_panels():
     assert len(parts) > 5 and all(part.height <= 640 for part in parts), "a panel that no file can hold is cut"
 
 
+def test_a_wide_border_leaves_a_webtoon_its_pictures_in_their_shape():
+    (sheet,) = pages(panels(1, (512, 64)), "webtoon", 256, border=60)
+    _, _, width, height = area(sheet, COLOURS[0])
+    assert width / height == pytest.approx(8, rel=0.05)
+
+
 def test_storyboard_is_a_table_with_the_prompts():
     with_prompt = pages(panels(3, prompt="a girl in a red coat feeds the ducks"), "storyboard")
     without = pages(panels(3), "storyboard")
@@ -191,6 +198,21 @@ def test_paper_has_its_size_and_more_panels_take_more_pages():
     assert len(sheets) > 2 and {sheet.size for sheet in sheets} == {(width, height)}
     bottoms = [place[2] + place[4] for place in find(sheets, 14)]
     assert max(bottoms) > height * 0.8, "rows fill the page"
+
+
+def test_choices_become_a_style():
+    said = [ComicPanel(Image.new("RGB", (8, 8)), balloons=(Balloon(text),)) for text in ("おはよう", "Hi")]
+
+    def style(layout, **chosen) -> PageStyle:
+        return page_style(said, FACE, layout=layout, page_width=900, font_size=20, **chosen)
+
+    assert style("manga").lettering.vertical and style("manga").lettering.right_to_left
+    assert not style("manga", text_direction="horizontal").lettering.vertical
+    assert not style("grid").lettering.vertical and style("grid", text_direction="vertical").lettering.vertical
+    assert style("grid", gutter=-1, border=0).gutter is None and style("grid", gutter=-1, border=0).border == 0
+    assert (style("grid").width, style("grid").height, style("grid", page_height=700).height) == (900, None, 700)
+    assert (style("grid", paper="A4", dpi=100).width, style("grid", paper="A4", dpi=100).height) == (827, 1169)
+    assert style("free", rows="2,1").rows == (2, 1) and style("grid", rows="no rows").rows == ()
 
 
 def test_gutter_and_border_are_as_asked():
@@ -321,6 +343,12 @@ def test_transparent_pictures_show_paper():
         ([*panels(1), ComicPanel(Image.new("RGB", (9, 9)), balloons=(Balloon("小"),))], {}, r"U\+5C0F.*panel 2"),
         (panels(6, captions=["word " * 90] * 6), {"height": 400}, "page_height"),
         (panels(2), {"size": 0}, "font_size"),
+        (panels(1), {"layout": "webtoon", "width": 256, "gutter": 128}, "page_width.*gutter of 128"),
+        (panels(1), {"layout": "webtoon", "width": 256, "border": 120}, "page_width.*border of 120"),
+        (panels(1, captions=["Then."]), {"layout": "webtoon", "width": 256, "size": 200}, "page_width.*letters of 200.*font_size"),
+        (panels(2), {"width": 900, "border": 210}, "page_width.*border of 210"),
+        (panels(1), {"layout": "manga", "width": 1240, "height": 160, "border": 40}, "page_height.*border of 40"),
+        (panels(1), {"layout": "storyboard", "gutter": 400}, "page_width.*gutter of 400"),
         (panels(2), {"layout": "spiral"}, "no layout"),
     ],
 )
