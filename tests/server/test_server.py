@@ -45,6 +45,18 @@ def test_the_shipped_workflow_runs_to_pictures(server, workflow):
     assert all(max(high - low for low, high in picture.getextrema()) > 60 for picture in with_)
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in WORKFLOW.parent.glob("*.json")))
+def test_every_shipped_workflow_runs(server, name):
+    nodes = json.loads((WORKFLOW.parent / f"{name}.json").read_text(encoding="utf-8"))
+    for node in nodes.values():
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = 2
+    entry = server.wait(server.queue(nodes))
+    assert failure(entry) is None
+    savers = {key for key, node in nodes.items() if node["class_type"] == "SaveImage"}
+    assert savers and all(entry["outputs"][key]["images"] for key in savers)
+
+
 def fails(server, workflow):
     return failure(server.wait(server.queue(workflow)))
 
