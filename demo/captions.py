@@ -47,7 +47,7 @@ FILLER = (
 )
 
 
-def _article(words: str) -> str:
+def article(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
@@ -57,7 +57,7 @@ def _keep(rng: Random, said: float) -> bool:
 
 def character_words(who: Character, rng: Random, said: float, plural: bool = False) -> str:
     """Describes `who`; each attribute is named with probability `said`, and its colour is sometimes left out too."""
-    kind = PLURAL[who.kind] if plural else _article(who.kind)
+    kind = PLURAL[who.kind] if plural else article(who.kind)
     parts: list[str] = []
     hair = [w for w in (who.hair_style if _keep(rng, said) else "", who.hair if _keep(rng, said) else "") if w]
     if hair:
@@ -66,7 +66,7 @@ def character_words(who: Character, rng: Random, said: float, plural: bool = Fal
         parts.append(f"{who.skin} skin")
     clothes: list[str] = []
     if _keep(rng, said):
-        clothes.append(_article(f"{who.top} {who.outfit}" if _keep(rng, 0.85) else who.outfit))
+        clothes.append(article(f"{who.top} {who.outfit}" if _keep(rng, 0.85) else who.outfit))
     if who.outfit != "dress" and _keep(rng, said):
         clothes.append(f"{who.bottom} trousers")
     if _keep(rng, said):
@@ -76,7 +76,7 @@ def character_words(who: Character, rng: Random, said: float, plural: bool = Fal
             clothes.append("no hat")
     elif _keep(rng, said):
         hat = f"{who.hat_colour} {who.hat}" if _keep(rng, 0.85) else who.hat
-        clothes.append(_article(hat) + (" and scarf" if _keep(rng, 0.6) else ""))
+        clothes.append(article(hat) + (" and scarf" if _keep(rng, 0.6) else ""))
     if who.beard and _keep(rng, said):
         parts.append("a beard")
     rng.shuffle(clothes)

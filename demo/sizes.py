@@ -17,3 +17,6 @@ UNET = {
 _TEXT = {"num_attention_heads": 2, "num_hidden_layers": 3, "hidden_size": 64, "intermediate_size": 256}
 CLIP_L = {**_TEXT, "hidden_act": "quick_gelu"}
 CLIP_G = {**_TEXT, "hidden_act": "gelu"}
+# PhotoMaker V1's layout: patches of 14 pixels as CLIP's, class tokens as wide as the text encoders' embeddings together.
+IDENTITY = {"hidden": 128, "intermediate": 512, "layers": 4, "patch": 14, "tokens": 65, "first": 64, "second": 64}
+LORA_RANK = 16

@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 
 from ..host import demo_models
+from ..host.id_encoder import attention_layers
 from . import latents, models, sizes, vocabulary, weights, workers
 from . import train as diffusion
+from . import train_identity as identity
 from . import train_reader as reading
 from . import train_vae as autoencoder
 from .dataset import Encoders, make_shard
@@ -20,7 +22,7 @@ from .reader import load_reader
 from .samples import save_samples
 from .workers import DEVICE
 
-VAE_STEPS, DECODER_STEPS, UNET_STEPS, READER_STEPS = 1600, 1600, 40000, 800
+VAE_STEPS, DECODER_STEPS, UNET_STEPS, READER_STEPS, IDENTITY_STEPS = 1600, 1600, 40000, 800, 3500
 
 
 def train_vae(folder: Path, seed: int = 1, steps: int = VAE_STEPS) -> None:
@@ -51,14 +53,21 @@ def _trained_vae() -> torch.nn.Module:
     return vae
 
 
-def make_shards(folder: Path, numbers: range) -> None:
-    """Draws and encodes shard after shard: two of single pictures for each one of strips."""
-    vae = _trained_vae().to(DEVICE, memory_format=torch.channels_last)
-    tokenizer = demo_models.tokenizer()
+def _latents_of(vae: torch.nn.Module):
+    """A function from pixels (batch, 3, height, width) in -1..1 to latents of unit variance."""
+    vae.to(DEVICE, memory_format=torch.channels_last)
 
+    @torch.no_grad()
     def encode(pixels: torch.Tensor) -> torch.Tensor:
         with workers.half_precision():
             return vae.encode(pixels.to(DEVICE, memory_format=torch.channels_last)).float().cpu() * latents.SDXL_SCALE
+
+    return encode
+
+
+def make_shards(folder: Path, numbers: range) -> None:
+    """Draws and encodes shard after shard: two of single pictures for each one of strips."""
+    encode, tokenizer = _latents_of(_trained_vae()), demo_models.tokenizer()
 
     def tokens(text: str) -> list[list[int]]:
         found = tokenizer.tokenize_with_weights(text)
@@ -90,15 +99,19 @@ def train_unet(folder: Path, seed: int = 1, steps: int = UNET_STEPS, from_shippe
 def shipped_net(folder: Path) -> tuple[dict[str, torch.Tensor], int, int]:
     """The shipped weights under the trainer's names, and the steps and minutes that they had when training in `folder`
     began to go on from them: it replaces them with each checkpoint."""
-    unet, text = weights.load(weights.BASE["unet"]), weights.load(weights.BASE["text"])
-    named = {f"unet.{k}": v for k, v in unet.items() if not k.startswith("latent_rgb.")}
-    named.update({f"text.{k}": v for k, v in text.items()})
     start = folder / "shipped.json"
     if not start.exists():
         details = weights.metadata(weights.BASE["unet"])
         start.write_text(json.dumps({"steps": int(details["steps"]), "minutes": int(details["minutes"].split()[0])}))
     before = json.loads(start.read_text())
-    return named, before["steps"], before["minutes"]
+    return shipped_weights(), before["steps"], before["minutes"]
+
+
+def shipped_weights() -> dict[str, torch.Tensor]:
+    """The weights in demo/weights/base by the names of `train.Net`."""
+    unet, text = weights.load(weights.BASE["unet"]), weights.load(weights.BASE["text"])
+    named = {f"unet.{k}": v for k, v in unet.items() if not k.startswith("latent_rgb.")}
+    return {**named, **{f"text.{k}": v for k, v in text.items()}}
 
 
 def export_unet(net: diffusion.Net, kept: list[int], metadata: dict[str, str]) -> None:
@@ -123,3 +136,28 @@ def train_reader(folder: Path, seed: int = 1, steps: int = READER_STEPS) -> None
     pixels, labels, parts = reading.draw_examples(500, "held out")
     for name, share in reading.accuracy(load_reader(), pixels.float() / 255, labels, parts).items():
         print(f"held-out drawings, {name} right: {share:.3f}")
+
+
+def train_identity(folder: Path, seed: int = 1, steps: int = IDENTITY_STEPS) -> None:
+    tokenizer = demo_models.tokenizer()
+    kept = vocabulary.kept_tokens(tokenizer.clip_l)
+    net = diffusion.Net(len(kept) + 1)
+    net.load_state_dict(shipped_weights())
+    texts = identity.Texts(tokenizer, vocabulary.rows_of_tokens(kept))
+
+    def on_save(encoder: torch.nn.Module, lora: identity.Lora, step: int, minutes: str) -> None:
+        details = {"seed": str(seed), "steps": str(step), "minutes": minutes, **_machine()}
+        weights.save(weights.PHOTOMAKER, photomaker_file(encoder, lora), details)
+
+    identity.train(folder, net, texts, _latents_of(_trained_vae()), steps, seed=seed, on_save=on_save)
+
+
+def photomaker_file(encoder: torch.nn.Module, lora: identity.Lora) -> dict[str, torch.Tensor]:
+    """In the flat layout of PhotoMaker's files, the LoRA by the names of diffusers."""
+    layers = attention_layers(models.load_model())
+    names = {weight.removeprefix("diffusion_model.").removesuffix(".weight"): name for name, weight in layers.items()}
+    updates = {
+        f"lora_weights.{names[own]}_lora.{part}.weight": layer.weight
+        for number, own in enumerate(lora.names) for part, layer in (("down", lora.down[number]), ("up", lora.up[number]))
+    }
+    return {**{f"id_encoder.{name}": value for name, value in encoder.state_dict().items()}, **updates}

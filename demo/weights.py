@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 FOLDER = Path(__file__).parent / "weights"
 BASE = {name: FOLDER / "base" / f"fabula_demo_{name}.safetensors" for name in ("unet", "text", "vae")}
+PHOTOMAKER = FOLDER / "photomaker" / "fabula_demo_photomaker.safetensors"
 READER = FOLDER / "reader" / "fabula_demo_reader.safetensors"
 
 

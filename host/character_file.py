@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .folders import CHARACTERS
+from .folders import CHARACTERS, save_path
 from .held_characters import Encoded, HeldCharacter
 from .panel_rows import every
 from .story_rows import KEY
@@ -42,8 +42,8 @@ def from_run(node: str, samples: dict, positive: list, negative: list, name: str
 
 
 def _words(positive: list, rows: Sequence[int], name: str) -> tuple[tuple[int, ...], ...]:
-    """Where the prompts of some rows describe a character; as `_encoded`, of the first entry."""
-    cross_attn, options = positive[0]
+    """Where the prompts of some rows describe a character; as `_encoded`, of the last phase."""
+    cross_attn, options = _last_phase(positive)
     story = options.get(KEY)
     if story is None:
         return ()
@@ -88,20 +88,25 @@ def _rows_of(node: str, positive: list, latents: int, name: str) -> tuple[list[i
 def _encoded(node: str, kind: str, conditioning: list, rows: Sequence[int]) -> Encoded:
     if not conditioning:
         raise ValueError(f"{node}: input '{kind}' is empty. Connect the conditioning that the pictures were drawn with.")
-    cross_attn, options = conditioning[0]
-
+    cross_attn, options = _last_phase(conditioning)
     pooled = options.get("pooled_output")
     return Encoded(every(cross_attn, rows), None if pooled is None else every(pooled, rows))
 
 
-def save(character: HeldCharacter, filename_prefix: str, thumbnail: Image.Image | None, prompt: dict | None) -> str:
+def _last_phase(conditioning: list) -> list:
+    """The first entry that acts to the end of the sampling: of a delayed merge that with the persons, not that with the words alone."""
+    lasting = (entry for entry in conditioning if "timestep_end" not in entry[1] and entry[1].get("end_percent", 1.0) >= 1.0)
+    return next(lasting, conditioning[-1])
+
+
+def save(node: str, character: HeldCharacter, filename_prefix: str, thumbnail: Image.Image | None, prompt: dict | None) -> str:
     """Writes a new file, never over an old one. Returns its name in models/fabula_characters.
 
-    Raises: what the host raises for a prefix that leads out of the folder.
+    Raises: ValueError for a prefix that leads out of the folder.
     """
     folder = folder_paths.get_folder_paths(CHARACTERS)[0]
     os.makedirs(folder, exist_ok=True)
-    into, stem, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, folder)
+    into, stem, counter, subfolder = save_path(node, filename_prefix, folder)
     name = os.path.join(subfolder, f"{stem}_{counter:05}_.safetensors")
     metadata = {"format": FORMAT, "version": VERSION, "character": character.name}
     if thumbnail is not None:

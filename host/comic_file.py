@@ -10,16 +10,23 @@ import folder_paths
 from PIL import Image
 
 from ..comic.book import write_cbz, write_pdf
+from .folders import save_path
 
+NODE = "Fabula_SaveComic"
 WRITERS = ("pdf", "cbz")
+
+
+def check_prefix(filename_prefix: str) -> None:
+    """Raises: ValueError for a prefix that leads out of the output folder."""
+    save_path(NODE, filename_prefix, folder_paths.get_output_directory())
 
 
 def save_book(pages: Sequence[Image.Image], filename_prefix: str, kind: str, dpi: int) -> tuple[str, str]:
     """Writes a new file, never over an old one. Returns its name and its folder within the output folder.
 
-    Raises: what the host raises for a prefix that leads out of the folder.
+    Raises: ValueError for a prefix that leads out of the folder.
     """
-    into, stem, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, folder_paths.get_output_directory(), *pages[0].size)
+    into, stem, counter, subfolder = save_path(NODE, filename_prefix, folder_paths.get_output_directory(), *pages[0].size)
     name = f"{stem}_{counter:05}_.{kind}"
     path = Path(into, name)
     part = path.with_name(name + ".part")  # a full disk leaves no half a book behind

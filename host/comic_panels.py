@@ -25,7 +25,7 @@ def comic_panels(pictures: Sequence[Image.Image], story: Story | None, masks: Se
 
     Raises: ValueError for another number of pictures, masks or boxes.
     """
-    panels = story.panels if story else [Panel(number, "", "", ()) for number in range(1, len(pictures) + 1)]
+    panels = story.panels if story else [Panel(number, "", "", (), line=0) for number in range(1, len(pictures) + 1)]
     if len(panels) != len(pictures):
         raise ValueError(
             f"{NODE}: input 'images' has {len(pictures)} pictures, but input 'story' has {len(panels)} panels. "

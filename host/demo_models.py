@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import comfy.clip_model
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
@@ -19,8 +20,12 @@ import comfy.sdxl_clip
 import comfy.supported_models
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
+from comfy.ldm.modules.attention import attention_pytorch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.ldm.modules.diffusionmodules.util import timestep_embedding
+
+from ..identity.encoder import IdentityEncoder, Sizes
+from .id_encoder import vision_config
 
 Config = dict[str, Any]
 Weights = dict[str, torch.Tensor]
@@ -37,6 +42,25 @@ def autoencoder_module(config: Config) -> AutoencoderKL:
 def text_encoder_module(config_l: Config, config_g: Config) -> comfy.sdxl_clip.SDXLClipModel:
     options = {"clip_l_model_config": config_l, "clip_g_model_config": config_g}
     return comfy.sdxl_clip.SDXLClipModel(device="cpu", dtype=torch.float32, model_options=options)
+
+
+def identity_module(sizes: Sizes) -> IdentityEncoder:
+    """PhotoMaker's encoder around the host's CLIP vision tower, which can be trained here."""
+    encoder = IdentityEncoder(sizes, _TrainableVision(vision_config(sizes), torch.float32, "cpu", comfy.ops.disable_weight_init), comfy.ops.disable_weight_init)
+    initialise(encoder)
+    torch.nn.init.normal_(encoder.vision_model.embeddings.class_embedding, std=0.02)
+    return encoder
+
+
+class _TrainableVision(comfy.clip_model.CLIPVision):
+    """The host's own layers; its forward adds in place, which autograd does not allow."""
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, None, torch.Tensor]:
+        x = self.pre_layrnorm(self.embeddings(pixels))
+        for layer in self.encoder.layers:
+            x = x + layer.self_attn(layer.layer_norm1(x), None, attention_pytorch)
+            x = x + layer.mlp(layer.layer_norm2(x))
+        return x, None, self.post_layernorm(x[:, 0])
 
 
 def initialise(module: torch.nn.Module, zero: tuple[str, ...] = ()) -> None:

@@ -68,3 +68,19 @@ def typeface(name: str) -> Typeface:
 
 def _font_path(name: str) -> str:
     return name if name == BUILT_IN else folder_paths.get_full_path(FONTS, name) or name
+
+
+def save_path(node: str, filename_prefix: str, folder: str, width: int = 0, height: int = 0) -> tuple[str, str, int, str]:
+    """Where a new file of a prefix goes: folder, name without number, number, folder within `folder`. The host's placeholders, such as %year%, are
+    filled in.
+
+    Raises: ValueError for a prefix that leads out of the folder.
+    """
+    try:
+        into, stem, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, folder, width, height)
+    except Exception as error:  # the host raises no class of its own
+        raise ValueError(
+            f"{node}: input 'filename_prefix' is {filename_prefix!r}, which leads out of the folder {os.path.basename(folder)}. Write a name, with folders "
+            "ahead of it if you like: my_story/page."
+        ) from error
+    return into, stem, counter, subfolder

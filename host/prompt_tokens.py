@@ -12,7 +12,15 @@ _BREAK = re.compile(r"\bBREAK\b")
 
 def tokenize(clip: CLIP, text: str) -> dict[str, list]:
     """Encoder to chunks of (id, weight), with the host's weights and embeddings. `BREAK` begins a new chunk."""
-    parts = [clip.tokenize(part.strip()) for part in _BREAK.split(text)]
+    return join_parts(tokenize_parts(clip, text))
+
+
+def tokenize_parts(clip: CLIP, text: str) -> list[dict[str, list]]:
+    """As `tokenize`, what stands between two BREAKs by itself."""
+    return [clip.tokenize(part.strip()) for part in _BREAK.split(text)]
+
+
+def join_parts(parts: Sequence[dict[str, list]]) -> dict[str, list]:
     return {encoder: [chunk for part in parts for chunk in part[encoder]] for encoder in parts[0]}
 
 
@@ -20,6 +28,16 @@ def content(chunk: Sequence, end: int) -> Sequence:
     """A chunk's tokens between its start and its end; a textual inversion's are vectors."""
     ends = (at for at, (token, *_) in enumerate(chunk) if at and isinstance(token, int) and token == end)
     return chunk[1:next(ends, len(chunk))]
+
+
+def flatten(chunks: Sequence[Sequence], end: int) -> tuple[list[tuple], list[int]]:
+    """The tokens, (id or vector, weight), of chunks without start, end and padding, and their places in the chunks laid end to end."""
+    tokens, places = [], []
+    for number, chunk in enumerate(chunks):
+        for at, (token, weight, *_) in enumerate(content(chunk, end), start=1):
+            tokens.append((token, weight))
+            places.append(number * len(chunk) + at)
+    return tokens, places
 
 
 def token_counter(clip: CLIP | None) -> Callable[[str], int] | None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from comfy.sd import CLIP
 
 from ..story.model import Panel, Story
-from .prompt_tokens import content, tokenize
+from .prompt_tokens import flatten, tokenize
 
 log = logging.getLogger(__name__)
 
 
-def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequence[dict]) -> list[dict[str, tuple[int, ...]]]:
+Words = Sequence[Mapping[str, tuple[int, ...]]]
+"""Of each panel, character to the places of the words that describe it among the tokens of the panel's prompt."""
+
+
+def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequence[dict], node: str = "Fabula_EncodeStory") -> Words:
     """For each panel, and each character that it mentions, the places of the character's description in the encoded prompt.
 
     Found as a run of token ids, so that weights, styles and 77-token chunks around it make no difference: the n-th mention
@@ -30,8 +34,8 @@ def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequen
         for name in panel.characters:
             if name not in own:
                 log.warning(
-                    "Fabula_EncodeStory: panel %d: the words of [%s] are not found among the prompt's tokens. Other panels will see all of this "
-                    "one, not the character alone.", panel.number, name,
+                    "%s: panel %d: the words of [%s] are not found among the prompt's tokens. Other panels will see all of this one, not the "
+                    "character alone.", node, panel.number, name,
                 )
     return found
 
@@ -68,13 +72,8 @@ class _Reader:
 
     def _read(self, tokens: dict) -> tuple[list, list[int]]:
         """The ids of a prompt without start, end and padding, and their places in the chunks laid end to end."""
-        _, end = self._frame
-        ids, places = [], []
-        for number, chunk in enumerate(tokens[self._encoder]):
-            for at, (token, *_) in enumerate(content(chunk, end), start=1):
-                ids.append(token if isinstance(token, int) else tuple(token.flatten().tolist()))
-                places.append(number * len(chunk) + at)
-        return ids, places
+        flat, places = flatten(tokens[self._encoder], self._frame[1])
+        return [token if isinstance(token, int) else tuple(token.flatten().tolist()) for token, _ in flat], places
 
 
 def _occurrences(wanted: Sequence, among: Sequence) -> list[int]:

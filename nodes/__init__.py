@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..host import folders, language_model, script_check
+from ..host import folders, id_encoder, language_model, script_check
 from .character import LoadCharacter, PictureCharacter, SaveCharacter
 from .comic import ComicPage, SaveComic
 from .consistency import ConsistentAttention
 from .demo import LoadDemo
 from .director import StoryDirector
+from .identity import CharacterReference, EncodeIdentity, FaceEmbeds, LoadPhotoMaker
 from .prose import SplitStory
 from .story import EncodeStory, StoryScript
 
@@ -18,9 +19,10 @@ class FabulaExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         # Not in `on_load`, which hosts of the supported versions never call.
         folders.register()
+        id_encoder.register()
         language_model.register()
         script_check.register()
         return [
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
-            ComicPage, SaveComic, LoadDemo,
+            LoadPhotoMaker, CharacterReference, FaceEmbeds, EncodeIdentity, ComicPage, SaveComic, LoadDemo,
         ]

@@ -37,7 +37,7 @@ class SaveCharacter(io.ComfyNode):
     def execute(cls, samples, positive, negative, character: str, filename_prefix: str, images=None) -> io.NodeOutput:
         held, rows = character_file.from_run("Fabula_SaveCharacter", samples, positive, negative, character)
         thumbnail = None if images is None else to_images(images[rows[0]:rows[0] + 1] if len(images) > rows[0] else images[:1])[0]
-        name = character_file.save(held, filename_prefix, thumbnail, cls.hidden.prompt if cls.hidden else None)
+        name = character_file.save("Fabula_SaveCharacter", held, filename_prefix, thumbnail, cls.hidden.prompt if cls.hidden else None)
         return io.NodeOutput(ui=ui.PreviewText(f"[{held.name}], {len(held.latents)} pictures: {name}"))
 
 

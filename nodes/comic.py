@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..comic.choices import TEXT_DIRECTIONS, page_style
+from ..comic.page_style import TEXT_DIRECTIONS, page_style
 from ..comic.layouts import LAYOUTS
 from ..comic.page import draw_pages
 from ..comic.panel import CAPTIONS
@@ -12,6 +12,7 @@ from ..comic.paper import PAPERS
 from ..host import comic_file, folders
 from ..host.comic_panels import comic_panels
 from ..host.images import to_images, to_pixels
+from .choices import check_choices
 from .types import StoryType
 
 
@@ -68,10 +69,12 @@ class ComicPage(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, font, story=(None,), masks=(), face_boxes=(), **choices) -> io.NodeOutput:
+        chosen = {name: given[0] for name, given in choices.items()}
+        check_choices(cls, **{name: chosen[name] for name in ("layout", "captions", "paper", "text_direction") if name in chosen})
         pictures = [picture for batch in images for picture in to_images(batch)]
         panels = comic_panels(pictures, story[0], [mask for mask in masks if mask is not None], [box for box in face_boxes if box is not None])
         try:
-            style = page_style(panels, folders.typeface(font[0]), **{name: given[0] for name, given in choices.items()})
+            style = page_style(panels, folders.typeface(font[0]), **chosen)
             pages = draw_pages(panels, style)
         except ValueError as error:
             raise ValueError(f"Fabula_ComicPage: {error}") from error
@@ -101,12 +104,16 @@ class SaveComic(io.ComfyNode):
 
     @classmethod
     def execute(cls, pages, filename_prefix, format, dpi=(150,)) -> io.NodeOutput:
+        check_choices(cls, format=format[0])
         pictures = [picture for batch in pages for picture in batch]
         if not pictures:
             raise ValueError("Fabula_SaveComic: input 'pages' is empty. Connect the pages of Fabula_ComicPage.")
         if format[0] == "png":
+            comic_file.check_prefix(filename_prefix[0])
             results = ui.ImageSaveHelper.save_images(pictures, filename_prefix[0], io.FolderType.output, cls)
             return io.NodeOutput(ui=ui.SavedImages(results))
         images = [to_images(picture[None])[0] for picture in pictures]
         name, subfolder = comic_file.save_book(images, filename_prefix[0], format[0], dpi[0])
-        return io.NodeOutput(ui=ui.PreviewText(f"{len(images)} pages: {'/'.join(part for part in (subfolder, name) if part)}"))
+        told = f"{len(images)} page{'s' if len(images) > 1 else ''}: {'/'.join(part for part in (subfolder, name) if part)}"
+        # The first page as well: not every frontend shows texts.
+        return io.NodeOutput(ui={**ui.PreviewImage(pictures[0][None], cls=cls).as_dict(), **ui.PreviewText(told).as_dict()})

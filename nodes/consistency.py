@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..attention.schedule import SCHEDULES
 from ..host.consistent_attention import MODES, SUBJECTS, Options, apply
+from .choices import check_choices
 from .types import CharacterType
 
 
@@ -77,6 +78,7 @@ class ConsistentAttention(io.ComfyNode):
     def execute(cls, model, sampling_rate: float, id_length: int, mode: str, tile_size: int, schedule: str, start_percent: float,
                 end_percent: float, seed: int, coarse_rate: float = -1.0, fine_rate: float = -1.0, character=None,
                 subject_masks=None, subject: str = SUBJECTS[0]) -> io.NodeOutput:
+        check_choices(cls, mode=mode, schedule=schedule, subject=subject)
         return io.NodeOutput(apply(model, Options(
             mode=mode, sampling_rate=sampling_rate, coarse_rate=None if coarse_rate < 0 else coarse_rate,
             fine_rate=None if fine_rate < 0 else fine_rate, id_length=id_length, tile_size=tile_size, schedule=schedule,

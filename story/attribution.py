@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .people import CLAUSE_END, Narration
 from .sentences import QUOTATION, QUOTES, Sentence
 from .text import says_something
-from .words import SAID, WRITTEN
+from .words import PRONOUN, SAID, WRITTEN
 
 GAP = " ,;:\u2013\u2014\uff0c\u3001\uff1a\uff1b.\u3002"  # what stands between speech and the words that say who speaks
 STOPS = tuple(".!?,\u2026\u2014\u2013-\u3002\uff01\uff1f\uff0c\u3001~\uff5e")
@@ -22,13 +22,14 @@ _CALL = ("!", "\uff01")
 
 @dataclass(frozen=True)
 class Quotation:
-    """A quotation within a sentence. `text` has its quotes, `inner` has not."""
+    """A quotation within a sentence. `text` has its quotes, `inner` has not. addressed: whom it calls by name."""
 
     text: str
+    addressed: frozenset[str] = frozenset()
 
     @property
     def inner(self) -> str:
-        return self.text[1:-1 if self.text[-1] in QUOTES else None].strip()
+        return self.text[1:-1 if self.text[-1] in (*QUOTES, "'") else None].strip()
 
 
 Parts = list[Narration | Quotation]  # of a sentence, in their order
@@ -66,7 +67,7 @@ def is_said(parts: Parts, at: int) -> bool:
 
 def find_speakers(sentences: Sequence[Sentence], parted: Sequence[Parts], groups: Sequence[Sequence[str]]) -> list[Speaker]:
     """Who speaks in each sentence: whom it names; else who acts beside the quotation in the same paragraph; else the other one of the
-    last two who spoke.
+    last two who spoke. None of these speaks to himself by name, except where the sentence names him as the speaker.
 
     Args:
         parted: the parts of each sentence. groups: who was there together, up to each sentence.
@@ -85,7 +86,9 @@ def find_speakers(sentences: Sequence[Sentence], parted: Sequence[Parts], groups
                 tag = _beside(parted[number - 1], found[-1].tag, after, alone[number])
             else:
                 tag = _acting(after)
-            speaker = Speaker(tag or _next_in_turn(spoke, groups[number]))
+            addressed = _addressed(parts)
+            tag = tag if tag not in addressed else None
+            speaker = speaker._replace(tag=tag or _next_in_turn(spoke, groups[number], addressed))
         if spoke[-1:] != [speaker.tag]:
             spoke.append(speaker.tag)
         found.append(speaker)
@@ -100,29 +103,48 @@ def _named(parts: Parts) -> Speaker:
         verbs = list(SAID.finditer(part.text)) if isinstance(part, Narration) else []
         if verbs:
             verb = verbs[0] if at else verbs[-1]
-            return Speaker(_subject_of(parts, at, verb), at, verb, known=True)
+            subject = _subject_of(parts, at, verb)
+            if subject and subject.tags[0] in _addressed(parts) and re.fullmatch(PRONOUN, subject.text):
+                return Speaker(None, at, verb)  # "Tom, wait!" he said: not Tom
+            return Speaker(subject.tags[0] if subject else None, at, verb, known=True)
     for at, part in enumerate(parts):
         if isinstance(part, Narration) and part.references and (at or _LEADS_IN.search(part.text)):
-            return Speaker(part.tags[0], known=True)
+            if not part.actors:
+                return Speaker(known=True)
+            if part.actors[0].tags[0] not in _addressed(parts):
+                return Speaker(part.actors[0].tags[0], known=True)
     return Speaker()
 
 
-def _subject_of(parts: Parts, at: int, verb: re.Match[str]) -> str | None:
-    """Behind a quotation and its verb, as in "said Mia"; else ahead of the verb, in this part or in one before it."""
+def _addressed(parts: Parts) -> frozenset[str]:
+    return frozenset().union(*(part.addressed for part in parts if isinstance(part, Quotation)))
+
+
+def _subject_of(parts: Parts, at: int, verb: re.Match[str]) -> Narration | None:
+    """The words for the subject: behind a quotation and its verb, as in "said Mia"; else ahead of the verb, in this part or before it.
+    None where it is nobody of the cast."""
     part = parts[at]
     if at and not part.text[:verb.start()].strip(GAP) and part.text.startswith(" ", verb.end()):
-        return next((each.tags[0] for each in part.references if each.start == verb.end() + 1), None)
-    ahead = (part.cut(0, verb.start()), *(each for each in reversed(parts[:at]) if isinstance(each, Narration)))
-    return next((subject for each in ahead if (subject := _last_subject(each))), None)
+        return next((part.cut(each.start, each.end) for each in part.subjects if each.start == verb.end() + 1), None)
+    ahead = part.cut(0, verb.start())
+    clause = ahead.cut(_clause_start(ahead.text))
+    if clause.references and not clause.subjects:
+        return None  # "Tom's mother said"
+    earlier = (each for each in reversed(parts[:at]) if isinstance(each, Narration))
+    return next((subject for each in (ahead, *earlier) if (subject := _last_subject(each))), None)
 
 
-def _last_subject(narration: Narration) -> str | None:
-    """Whom the last clause that means anyone means first."""
-    if not narration.references:
+def _last_subject(narration: Narration) -> Narration | None:
+    """The words for whom the last clause that means anyone means first."""
+    if not narration.actors:
         return None
-    last = narration.references[-1].start
-    start = max((match.end() for match in CLAUSE_END.finditer(narration.text, 0, last)), default=0)
-    return next(each.tags[0] for each in narration.references if each.start >= start)
+    start = _clause_start(narration.text[:narration.actors[-1].start])
+    return next(narration.cut(each.start, each.end) for each in narration.actors if each.start >= start)
+
+
+def _clause_start(text: str) -> int:
+    """Where the last clause of a text begins."""
+    return max((match.end() for match in CLAUSE_END.finditer(text)), default=0)
 
 
 def _alone_in_paragraph(sentences: Sequence[Sentence], speakers: Sequence[Speaker]) -> list[bool]:
@@ -142,7 +164,7 @@ def _beside(before: Parts, spoke: str | None, after: Parts, alone: bool) -> str 
         all_quoted = all(isinstance(part, Quotation) for part in before)
         return None if spoke and all_quoted else _acting(after)
     if len(before) == 1:
-        return before[0].tags[0] if before[0].tags else _acting(after)
+        return before[0].actors[0].tags[0] if before[0].actors else _acting(after)
     if spoke and alone:
         return spoke
     last = before[0].inner[-1:] if isinstance(before[0], Quotation) else ""
@@ -154,12 +176,13 @@ def _beside(before: Parts, spoke: str | None, after: Parts, alone: bool) -> str 
 def _acting(parts: Parts) -> str | None:
     """Whom a sentence without quotations begins with."""
     first = parts[0] if len(parts) == 1 else None
-    return first.tags[0] if isinstance(first, Narration) and first.references and not first.references[0].start else None
+    return first.actors[0].tags[0] if isinstance(first, Narration) and first.actors and not first.actors[0].start else None
 
 
-def _next_in_turn(spoke: Sequence[str | None], group: Sequence[str]) -> str | None:
-    """The one who spoke before the last speaker; after the first, the other of two who are there."""
-    if len(spoke) > 1:
+def _next_in_turn(spoke: Sequence[str | None], group: Sequence[str], addressed: Collection[str]) -> str | None:
+    """The one who spoke before the last speaker; after the first, or where one of two who are there is `addressed`, the other."""
+    if len(spoke) > 1 and spoke[-2] not in addressed:
         return spoke[-2]
-    others = [tag for tag in group if tag not in spoke]
-    return others[0] if spoke and len(group) == 2 and len(others) == 1 else None
+    not_he = [tag for tag in group if tag in addressed] or spoke[-1:]
+    others = [tag for tag in group if tag not in not_he]
+    return others[0] if not_he and len(group) == 2 and len(others) == 1 else None

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, zip_longest
 
 from .attribution import GAP, STOPS, Parts, Quotation, Speaker, find_speakers, is_said, quotations
 from .model import Speech
 from .people import CLAUSE_END, Narration, People
 from .sentences import Sentence
-from .text import says_something
-from .words import ATTRIBUTION, BESIDE_SAID, SAID, WIDE
+from .text import is_wide, says_something
+from .words import ATTRIBUTION, BESIDE_SAID, SAID
 
 _SAID_LAST = re.compile(rf"(?:,?\s*\band)?\s*(?:{SAID.pattern})\s*[,:\uff0c\uff1a]?\s*\Z")
-_GOES_ON = re.compile(r"(?: \w+ly)?(?:, and (?:he|she|they) |, (?:and )?| and (?:he |she )?)")
+_AND_DOES = re.compile(r"(?: \w+ly)?(?:, and (?:he|she|they) |, (?:and )?| and (?:he |she )?)")
+_PARTICLE = re.compile("(?:\u3068(?!\u3066\u3082|\u3053\u308d|\u304d|\u3042\u308b|\u305f\u3093)|\u3063\u3066)\u3001?")  # Japanese, of speech
 _SHOWN = re.compile("laugh|sigh|sob|sang")  # as a way to speak, one that can be seen
 _COMMAS = {",": ".", "\uff0c": "\u3002", "\u3001": "\u3002"}  # at the end of speech, and what stands for them
 _WORD = 24  # characters: what is shorter in quotes, and no speech, is a name or a word
@@ -41,7 +42,8 @@ def tell(sentences: Sequence[Sentence], people: People, new_scene: Sequence[bool
     parted: list[Parts] = []
     groups: list[tuple[str, ...]] = []
     for sentence, new in zip(sentences, new_scene):
-        around, quoted = quotations(sentence.text)
+        around, found = quotations(sentence.text)
+        quoted = [replace(each, addressed=people.addressed(each.inner)) for each in found]
         pairs = zip_longest(people.read(around, new), quoted)
         parted.append([part for pair in pairs for part in pair if part is not None and part.text.strip()])
         groups.append(people.group)
@@ -52,19 +54,20 @@ def tell(sentences: Sequence[Sentence], people: People, new_scene: Sequence[bool
 def _tell(sentence: Sentence, parts: Parts, speaker: Speaker) -> Told:
     caption: list[str | Speech] = []
     drawn: list[Narration] = []
+    said = [isinstance(part, Quotation) and is_said(parts, at) for at, part in enumerate(parts)]
     for at, part in enumerate(parts):
+        behind, ahead = said[at - 1:at] == [True], said[at + 1:at + 2] == [True]  # of speech
         if isinstance(part, Quotation):
-            said = is_said(parts, at)
-            if said and speaker.tag:
+            if said[at] and speaker.tag:
                 caption.append(Speech(speaker.tag, part.inner.replace('"', "'")))  # so that there are quotes to print it in
                 continue
-            told, shown = part.text, Narration(part.inner if not said and len(part.inner) < _WORD else "")
+            told, shown = part.text, Narration(part.inner if not said[at] and len(part.inner) < _WORD else "")
         elif speaker.tag:
-            narrations = _without_attribution(part, speaker.verb if speaker.part == at else None)
-            kept, shown = (_between(each, at > 0, at + 1 < len(parts)) for each in narrations)
+            narrations = _without_attribution(part, speaker.verb if speaker.part == at else None) if behind or ahead else (part, part)
+            kept, shown = (_between(each, behind, ahead) for each in narrations)
             told = kept.text
         else:
-            told, shown = part.text, part if len(parts) == 1 else _without_unknown_speaker(part, at > 0)
+            told, shown = part.text, _without_unknown_speaker(part, behind) if behind or ahead else part
         caption.append(told)
         drawn.append(shown)
     tags = (tag for part in parts if isinstance(part, Narration) for tag in part.tags)
@@ -93,7 +96,7 @@ def _without_attribution(part: Narration, verb: re.Match[str] | None) -> tuple[N
     at_the_end = _SAID_LAST.search(part.text, max(start - 8, 0))
     if at_the_end:
         return (part.cut(0, at_the_end.start()),) * 2
-    goes_on = _GOES_ON.match(part.text, end)
+    goes_on = _AND_DOES.match(part.text, end)
     return part, part.cut(0, start).stripped() + Narration(" ") + part.cut(goes_on.end()) if goes_on else part
 
 
@@ -108,22 +111,29 @@ def _says_only_who(part: Narration, verb: re.Match[str] | None) -> bool:
 def _without_unknown_speaker(part: Narration, behind: bool) -> Narration:
     """A narration beside a quotation of somebody unknown, without the clause that says so; `behind` the quotation nothing is left."""
     if behind:
-        return Narration("") if ATTRIBUTION.match(part.text) or SAID.match(part.text.lstrip(GAP)) else part
+        says = ATTRIBUTION.match(part.text)
+        only_says = says and not part.cut(says.end()).references or SAID.match(part.text.lstrip(GAP))
+        return Narration("") if only_says else _without_particle(part)
     last = _SAID_LAST.search(part.text)
     clauses = [match.start() for match in CLAUSE_END.finditer(part.text, 0, last.start() + 1)] if last else []
     return part.cut(0, clauses[-1] if clauses else 0) if last else part
 
 
+def _without_particle(part: Narration) -> Narration:
+    particle = _PARTICLE.match(part.text)
+    return part.cut(particle.end()) if particle else part
+
+
 def _between(part: Narration, behind: bool, ahead: bool) -> Narration:
     """A narration as a sentence of its own beside speech: behind it, ahead of it, or both."""
-    part = part.stripped(GAP if behind else "", GAP if ahead else "")
+    part = (_without_particle(part) if behind else part).stripped(GAP if behind else "", GAP if ahead else "")
     if not part.text:
         return part
     if behind:
         part = Narration(part.text[0].upper() + part.text[1:], part.references)
     if not ahead or part.text.endswith(STOPS):
         return part
-    return part + Narration("\u3002" if re.match(f"[{WIDE}]", part.text[-1]) else ".")
+    return part + Narration("\u3002" if is_wide(part.text[-1]) else ".")
 
 
 def _joined(caption: Sequence[str | Speech]) -> tuple[str | Speech, ...]:

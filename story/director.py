@@ -7,7 +7,6 @@ mended where only its form is damaged, or refused with every mistake, so that th
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,8 +16,8 @@ from .loose_json import find_object
 from .model import Character, Speech, Story
 from .printing import print_story
 from .script import SCENE
-from .speech import print_speech
-from .text import TAG, clean, says_something
+from .speech import OPENING_MARKS, print_speech
+from .text import TAG, clean, is_wide, says_something
 
 SHAPE = """{
   "characters": [{"name": "a short name", "look": "what the character looks like"}],
@@ -42,7 +41,7 @@ RULES = """- "look" is for a painter who knows nothing else: age, hair, clothes 
 _LISTED = 20  # mistakes named to the model or the user: more of them say nothing new
 _QUOTED = 40  # characters of a text quoted in a mistake
 _THOUGHTS_END, _THOUGHTS_START = "</think>", "<think>"
-_SPEECH_COLON = re.compile(" ?[:\uff1a] ?(?=[\"\u201c\u201e\u300c\u300e\u00ab])")
+_SPEECH_COLON = re.compile(f" ?[:\uff1a] ?(?=[{OPENING_MARKS}])")
 _SIGNS = re.compile(r"[\[\]#]")
 _NUMBER_SIGN = re.compile("# ?(?=[0-9])")
 _KINDS = {str: "a text", list: "a list"}
@@ -199,23 +198,25 @@ def _names_in_text(cast: Cast) -> re.Pattern[str]:
     """Where a text names a character; of two names that begin alike the longer one."""
     names = sorted((name for each in cast.characters for name in (each.tag, *each.aliases)), key=len, reverse=True)
     # Chinese, Japanese and Korean put no space around a name.
-    whole = (re.escape(name) if unicodedata.east_asian_width(name[0]) == "W" else rf"(?<!\w){re.escape(name)}(?!\w)" for name in names)
+    whole = (re.escape(name) if is_wide(name[0]) else rf"(?<!\w){re.escape(name)}(?!\w)" for name in names)
     return re.compile("|".join(whole) or r"(?!)", re.IGNORECASE)
 
 
 def _tag(picture: str, shown: Sequence[Character], cast: Cast, names: re.Pattern[str]) -> str:
     """A picture's text with the tag of each character once: where it is named first, else ahead. Who is named in the text in
-    exactly this spelling is in the picture, too; nobody at all is [NC]."""
+    exactly this spelling is in the picture, too; nobody at all is [NC]. Another spelling is a name only where there is no exact
+    one: in "The man will help Will" the first is none."""
+    named = [(match, who) for match in names.finditer(picture) if (who := cast.find(match[0]))]
+    exact = {who.tag for match, who in named if match[0] in (who.tag, *who.aliases)}
     tagged: set[str] = set()
-
-    def tag(match: re.Match[str]) -> str:
-        who = cast.find(match[0])
-        if who is None or who.tag in tagged or not (who in shown or match[0] in (who.tag, *who.aliases)):
-            return match[0]
-        tagged.add(who.tag)
-        return f"[{who.tag}]"
-
-    picture = names.sub(tag, picture)
+    text, end = "", 0
+    for match, who in named:
+        is_name = match[0] in (who.tag, *who.aliases) if who.tag in exact else who in shown
+        if is_name and who.tag not in tagged:
+            tagged.add(who.tag)
+            text += f"{picture[end:match.start()]}[{who.tag}]"
+            end = match.end()
+    picture = text + picture[end:]
     ahead = " and ".join(dict.fromkeys(f"[{each.tag}]" for each in shown if each.tag not in tagged))
     if ahead and tagged:
         ahead += ","

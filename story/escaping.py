@@ -6,11 +6,17 @@ import re
 
 from .cast import Cast
 from .options import OPTION_START
-from .speech import QUOTE_MARKS, any_name
+from .speech import OPENING_MARKS, QUOTE_MARKS, any_name
 from .text import TAG
 
 _NUMBER = re.compile(r"#\s*(?=\d)")
-_SYNTAX = re.compile(rf"[{QUOTE_MARKS}\u2018{{}}\\]|(?<!\w)\u2019|\u2019(?!\w)")  # quotes, and the host's signs for weights
+# No other sign stands for a # that is neither: the built-in font has none, so that a page would fail on what nobody has typed.
+_SHARP = re.compile(r"\b([A-G])#(?!\w)")
+_BETWEEN_WORDS = re.compile(r"(?<=\w)#+(?=\w)")
+_NUMBER_SIGN = re.compile(r"(?<!\S)#+ |#+")
+_SYNTAX = re.compile(rf"[{QUOTE_MARKS}{{}}\\]")  # quotes, and the host's signs for weights
+_SINGLE_QUOTE = re.compile(r"(?:\u2018|(?<![\w\]])['\u2019]|['\u2019](?![\w\[]))(?![^\[]*\])")  # no apostrophe, and not within a tag
+_CURLY_APOSTROPHE = re.compile(r"\u2019(?![^\[]*\])")
 _BREAK = re.compile(r"\bBREAK\b")
 _PART = re.compile(r"(\[[^\[\]]*\])")
 _ASIDE = re.compile(r"\s*[()]\s*")  # more than a pair of commas to the host
@@ -20,19 +26,21 @@ _EMBEDDING = re.compile(r"\bembedding:", re.I)
 
 
 def escape(text: str, cast: Cast) -> str:
-    """Brackets become round ones, those around a known name go; a # becomes "No. " ahead of a number, else the wide sign."""
+    """Brackets become round ones, those around a known name go; a # becomes a word or goes: "No. 2", "C sharp", "cats"."""
     text = TAG.sub(lambda match: match[1] if cast.find(match[1].strip()) else f"({match[1]})", text)
-    return _NUMBER.sub("No. ", text.replace("[", "(").replace("]", ")")).replace("#", "\uff03")
+    text = _NUMBER.sub("No. ", text.replace("[", "(").replace("]", ")"))
+    return _NUMBER_SIGN.sub("", _BETWEEN_WORDS.sub(" ", _SHARP.sub(r"\1 sharp", text)))
 
 
 def escape_caption(text: str, cast: Cast) -> str:
     """A text of `escape` that is no option and no speech: `seed =7`, `Mia, "Look!"`."""
-    text = re.sub(rf"({any_name(cast.names)}) ?[:\uff1a](?= ?[{QUOTE_MARKS}]|\Z)", r"\1,", text)
+    text = re.sub(rf"({any_name(cast.names)}) ?[:\uff1a](?= ?[{OPENING_MARKS}]|\Z)", r"\1,", text)
     return OPTION_START.sub(r"\1 =", text)
 
 
 def escape_prompt(script: str) -> str:
     """A text of `escape`, with tags in it, as a prompt: without quotes, without the host's syntax, and nothing in it an option."""
+    script = _CURLY_APOSTROPHE.sub("'", _SINGLE_QUOTE.sub(" ", script))  # ahead of the split: a tag may have one behind it
     parts = _PART.split(script)  # every other one is a tag
     parts[::2] = (_EMBEDDING.sub("embedding ", _BREAK.sub("break", _ASIDE.sub(", ", _SYNTAX.sub(" ", part)))) for part in parts[::2])
     parts = _PART.split(_STOPS.sub("", " ".join("".join(parts).split())).strip(_EDGES))

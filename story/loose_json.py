@@ -20,9 +20,9 @@ _BARE_KEY = re.compile(r"[A-Za-z_]\w*")
 _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 _WORD = re.compile(rf"(?:(-?[0-9][0-9.eE+-]*)|{'|'.join(_WORDS)})(?!\w)")
 # A quote ends a string where JSON goes on after it; any other is a quote or an apostrophe within the text.
-_GOES_ON = r"\s*(?:\Z|[}\]:\uff1a]|,\s*(?:\Z|[\"'\u201c\u201d{\[}\]/0-9-]|true|false|null)|[\r\n]\s*[\"\u201c])"
+_BEHIND_STRING = r"\s*(?:\Z|[}\]:\uff1a]|,\s*(?:\Z|[\"'\u201c\u201d{\[}\]/0-9-]|true|false|null)|[\r\n]\s*[\"\u201c])"
 _STRINGS = {
-    opening: re.compile(rf"[{opening}]((?:[^\\{closing}]|\\.|[{closing}](?!{_GOES_ON}))*)([{closing}]?)", re.DOTALL)
+    opening: re.compile(rf"[{opening}]((?:[^\\{closing}]|\\.|[{closing}](?!{_BEHIND_STRING}))*)([{closing}]?)", re.DOTALL)
     for opening, closing in (('"', '"'), ("\u201c", '"\u201c\u201d'), ("\u201d", '"\u201c\u201d'), ("'", "'"))
 }
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)

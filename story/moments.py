@@ -13,11 +13,11 @@ from .dialogue import Told
 from .escaping import escape_prompt
 from .people import Narration
 from .text import NO_CHARACTER, TAG, says_something
-from .words import ACTION, AND, DANGLING, OPENERS, PLACE, SAID, TALKING, UNSEEN, WIDE
+from .words import ACTION, AND, CLAUSE_MARKS, DANGLING, OPENERS, PLACE, SAID, TALKING, UNSEEN, WIDE
 
 TOKENS = 75  # a prompt has fewer: CLIP reads this many at once
 _LONGEST = 800  # characters: no prompt of 75 tokens is longer
-_CLAUSE_END = re.compile("[,;:\u2013\u2014\uff0c\uff1b\uff1a\u3001]| (?:and|but|while|because|until|so that) ")
+_PART_END = re.compile(f"[{CLAUSE_MARKS}\u2013\u2014]| (?:and|but|while|because|until|so that) ")
 _REASON = re.compile(r"(?<=\w),? because\b")
 _WORD_END = re.compile(r"(?= )|(?<=[\u4e00-\u9fff])(?=[\u4e00-\u9fff])|(?<=[をにはがでとへもてた])|(?<=\S{40})")
 _PIECE = re.compile(rf"[{WIDE}]|[^\W\d_{WIDE}]+|\S")
@@ -70,11 +70,11 @@ class Prompts:
     def _moment(self, moments: Sequence[Narration]) -> str:
         """The first that fits, perhaps without its last clauses; else the first one with fewer characters, or cut within a clause."""
         for moment in moments[:8]:
-            prompt = self._shortened(moment, _CLAUSE_END)
+            prompt = self._shortened(moment, _PART_END)
             if self._fits(prompt) and bool(TAG.search(prompt)) == bool(moment.references):
                 return prompt
         for number in range(len(moments[0].tags) - 1, 0, -1):
-            prompt = self._shortened(moments[0].of_first(number), _CLAUSE_END)
+            prompt = self._shortened(moments[0].of_first(number), _PART_END)
             if self._fits(prompt) and TAG.search(prompt):
                 return prompt
         return self._shortened(moments[0].of_first(1), _WORD_END)

@@ -11,10 +11,14 @@ from itertools import chain
 from .cast import Cast
 from .escaping import escape
 from .model import Character
-from .words import ADJECTIVES, BEHIND_OBJECT, BEING_WIDE, FEMALE, FEMALE_WIDE, LETTER, MALE, MALE_WIDE, NO_BEING, PRONOUN, WIDE
+from .text import is_wide, says_something
+from .words import (
+    ADJECTIVES, AHEAD_OF_ADDRESSED, BEHIND_ADDRESSED, BEHIND_OBJECT, BEING_WIDE, CLAUSE_MARKS, FEMALE, FEMALE_WIDE, LETTER, MALE,
+    MALE_WIDE, NO_BEING, OWNED_PERSON, OWNING, PRONOUN,
+)
 
-_CLAUSE = re.compile(r"[,;.:(\uff0c\u3001\u3002\uff1b]|\s(?:with|in|who|wearing|holding|of|and|that|from|at|on)\s")
-CLAUSE_END = re.compile("[,;.:\uff0c\u3001\u3002\uff1b]")
+_CLAUSE = re.compile(rf"[{CLAUSE_MARKS}.(\u3002]|\s(?:with|in|who|wearing|holding|of|and|that|from|at|on)\s")
+CLAUSE_END = re.compile(f"[{CLAUSE_MARKS}.\u3002]")
 _ARTICLE = re.compile(r"(?:a|an|the|one)\s", re.I)
 # Japanese with an object, a goal or "... to itta", and without the particles of a subject.
 _NO_SUBJECT = re.compile("(?=\\s*(?:\u3068|\u3063\u3066)|.*[\u3092\u306b\u3078])[^\u306f\u304c\u3082]*", re.S)
@@ -24,8 +28,8 @@ _NEXT_WORD = re.compile(r" ([a-z]+)")
 
 @dataclass(frozen=True)
 class Reference:
-    """`text[start:end]` of a narration means the characters `tags`; `owns`: something of theirs is meant, as with "his". An empty one
-    is a subject that goes without saying."""
+    """`text[start:end]` of a narration means the characters `tags`; `owns`: as "his" does, and not "Mia's", whose "'s" stands behind it.
+    An empty one is a subject that goes without saying."""
 
     start: int
     end: int
@@ -75,6 +79,22 @@ class Narration:
         """The characters, each once, in order of appearance."""
         return tuple(dict.fromkeys(tag for each in self.references for tag in each.tags))
 
+    @property
+    def subjects(self) -> tuple[Reference, ...]:
+        """Who may be the subject of a verb: in "Tom's mother said" and "his dog said" it is somebody else."""
+        return tuple(each for each in self.references if self._owned(each) is None)
+
+    @property
+    def actors(self) -> tuple[Reference, ...]:
+        """Who does what the sentence tells, he or something of his: "His eyes widened", but not "His mother came in"."""
+        owned = ((each, self._owned(each)) for each in self.references)
+        return tuple(each for each, start in owned if start is None or not OWNED_PERSON.match(self.text, start))
+
+    def _owned(self, each: Reference) -> int | None:
+        """Where that begins what the reference owns; None where it owns nothing."""
+        mark = OWNING.match(self.text, each.end)
+        return mark.end() if mark else each.end if each.owns else None
+
 
 class People:
     """Reads sentences in their order, and remembers who was there.
@@ -91,8 +111,8 @@ class People:
         self._genders = {character.tag: guess_gender(character.description) for character in characters}
         self._tags: dict[str, str] = {}
         for character in characters:
-            for name in (character.tag, *character.aliases):
-                for spelling in _spellings(escape(name, cast)):
+            for name in filter(says_something, (character.tag, *character.aliases)):
+                for spelling in _spellings(escape(name, cast).strip()):
                     self._tags.setdefault(spelling, character.tag)
             if not _NARRATOR.isdisjoint(character.aliases):
                 self._genders[character.tag] = "I"
@@ -128,6 +148,16 @@ class People:
             found[at] = Narration(texts[at], (Reference(0, 0, (current[0],)),))
         self._remember(current)
         return found
+
+    def addressed(self, speech: str) -> frozenset[str]:
+        """Whom what is said calls by name, as "Tom, look!" does; "Tom." alone may well answer who speaks."""
+        found = set()
+        for match in self._pattern.finditer(speech) if self._pattern else ():
+            before = speech[max(match.start() - 8, 0):match.start()]
+            behind = BEHIND_ADDRESSED.match(speech, match.end())
+            if match["name"] and behind and (before.strip() or not behind["stop"]) and AHEAD_OF_ADDRESSED.search(before):
+                found.add(self._tags[match["name"]])
+        return frozenset(found)
 
     def _remember(self, current: Sequence[str]) -> None:
         if len(current) > 1:
@@ -208,8 +238,8 @@ def _beings(characters: Sequence[Character]) -> dict[str, str]:
 
 def _pattern(names: Iterable[str], beings: Iterable[str]) -> re.Pattern[str]:
     known = "|".join(map(_whole, sorted(names, key=len, reverse=True)))
-    wide = "|".join(re.escape(being) for being in beings if re.match(f"[{WIDE}]", being)) or "(?!)"
-    other = "|".join(re.escape(being) for being in beings if not re.match(f"[{WIDE}]", being)) or "(?!)"
+    wide = "|".join(re.escape(being) for being in beings if is_wide(being[0])) or "(?!)"
+    other = "|".join(re.escape(being) for being in beings if not is_wide(being[0])) or "(?!)"
     being = rf"\b(?:[Tt](?:he|his|hat)|(?P<a>[Aa]n?)) (?:(?:{ADJECTIVES}) )?(?P<being>{other})(?!\w)"
     wide_being = rf"(?:[那这這][个個位]|[こそ]の|(?P<wide_a>一[个個名位只隻]))?(?P<wide_being>{wide})"
     return re.compile(f"(?P<name>{known})|{being}|{wide_being}|{PRONOUN}")
@@ -217,8 +247,8 @@ def _pattern(names: Iterable[str], beings: Iterable[str]) -> re.Pattern[str]:
 
 def _whole(name: str) -> str:
     """A pattern for the name as a whole word; in scripts without spaces, wherever it stands."""
-    left = "" if re.match(f"[{WIDE}]", name) else f"(?<!{LETTER})"
-    right = "" if re.match(f"[{WIDE}]", name[-1:]) else f"(?!{LETTER})"
+    left = "" if is_wide(name[0]) else f"(?<!{LETTER})"
+    right = "" if is_wide(name[-1]) else f"(?!{LETTER})"
     return left + re.escape(name) + right
 
 

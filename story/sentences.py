@@ -5,21 +5,24 @@ from __future__ import annotations
 import functools
 import logging
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .speech import QUOTE_MARKS, QUOTED
-from .text import clean, says_something, split_lines
+from .speech import CURLY_QUOTED, DOUBLE_QUOTED, QUOTE_MARKS, TURNED_QUOTED
+from .text import clean, is_wide, says_something, split_lines
 from .words import ABBREVIATIONS, ATTRIBUTION, COMMON, SCRIPTS
 
-# As in a script; also the single quotes of British books, and one that is open at a paragraph's end since the next goes on with it.
-QUOTATION = re.compile(f"{QUOTED}|\u2018[^\u2018\u2019]*(?:\u2019\\w[^\u2018\u2019]*)*\u2019(?!\\w)|\u201c[^\u201c\u201d]*\\Z")
+# As in a script, and one that is open at a paragraph's end since the next goes on with it. Single straight quotes only where no
+# apostrophe is taken for one: at the start of a word, and behind the stop with which speech ends.
+QUOTATION = re.compile(
+    rf"{DOUBLE_QUOTED}|(?<!\S)(?=[\u00bb\u201d]\S)(?:{TURNED_QUOTED})|{CURLY_QUOTED}|\u201c[^\u201c\u201d]*\Z|"
+    r"(?<![^\s(\u2013\u2014])'(?=\S)[^']*(?:(?<=\w)'[^']*)*(?<=[.,!?\u2026\u2013\u2014-])'(?!\w)"
+)
 QUOTES = f"{QUOTE_MARKS}\u2018\u2019"
 _ENDS = ".!?\u2026\u3002\uff01\uff1f\uff0e"
 _END = re.compile(rf"[{re.escape(_ENDS)}][\"'\u201d\u2019\u300d\u300f\u00bb)\]]*\Z")
-_GOES_ON = re.compile("[\\s\u2013\u2014\u2026]*(?:[,;\uff0c\u3001\uff1b]|\u3068|\u3063\u3066)")
+_SENTENCE_GOES_ON = re.compile("[\\s\u2013\u2014\u2026]*(?:[,;\uff0c\u3001\uff1b]|\u3068|\u3063\u3066)")
 _CORNERED = ("\u300d", "\u300f")
 _PARTICLE = tuple("\u3068\u3063\u3092\u304c\u306f\u306e\u306b\u3067\u3082\u3078\u3060\u306a")  # behind a Japanese word in quotes
 _HEADING = re.compile(r"#{1,6}(?: |\Z)")
@@ -87,7 +90,7 @@ def _paragraphs(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _unwrap(lines: list[str]) -> str:
-    unspaced = (unicodedata.east_asian_width(a[-1]) in "WF" or unicodedata.east_asian_width(b[0]) in "WF" for a, b in pairwise(lines))
+    unspaced = (is_wide(a[-1]) or is_wide(b[0]) for a, b in pairwise(lines))
     return lines[0] + "".join(line if touching else f" {line}" for line, touching in zip(lines[1:], unspaced))
 
 
@@ -135,7 +138,7 @@ def _belongs(pieces: list[tuple[str, bool]], number: int, first: bool) -> bool:
         if piece.rstrip().endswith((":", "\uff1a")):
             return not ended  # it says who speaks next
     begins = next(filter(str.isalnum, piece), "")
-    return not ended or begins.islower() or bool(_GOES_ON.match(piece) or ATTRIBUTION.match(piece))
+    return not ended or begins.islower() or bool(_SENTENCE_GOES_ON.match(piece) or ATTRIBUTION.match(piece))
 
 
 @functools.cache

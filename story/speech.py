@@ -9,21 +9,33 @@ from .model import Character, Speech
 from .options import QUOTED_OPTION
 from .text import is_no_character, join
 
-# Opening and closing; the first pair that a text has neither of is that in which it is printed.
-_PAIRS = (('"', '"'), ("\u201c", "\u201d"), ("\u300c", "\u300d"), ("\u300e", "\u300f"), ("\u00ab", "\u00bb"), ("\u201e", "\u201c"))
-QUOTE_MARKS = "".join(dict.fromkeys("".join(first + last for first, last in _PAIRS)))
-QUOTED = "|".join(f"{first}[^{first}{last}]*{last}" for first, last in _PAIRS)
+# Opening and closing; the first pair in which a text can be read again is that in which it is printed.
+_PAIRS = (
+    ('"', '"'), ("\u201c", "\u201d"), ("\u300c", "\u300d"), ("\u300e", "\u300f"), ("\u00ab", "\u00bb"), ("\u201e", "\u201c"),
+    ("\u201e", "\u201d"), ("\u00bb", "\u00ab"), ("\u201d", "\u201d"), ("\u2018", "\u2019"), ("'", "'"),
+)
+OPENING_MARKS = "".join(dict.fromkeys(first for first, _ in _PAIRS))
+QUOTE_MARKS = "".join(dict.fromkeys("".join(first + last for first, last in _PAIRS[:-2])))  # without those that are apostrophes, too
+# Quotations by their marks. What opens the second kind closes one in other languages; in the others an apostrophe closes none.
+DOUBLE_QUOTED = (
+    "\"[^\"]*\"|\u201c[^\u201c\u201d]*\u201d|\u300c[^\u300c\u300d]*\u300d|\u300e[^\u300e\u300f]*\u300f|\u00ab[^\u00ab\u00bb]*\u00bb|"
+    "\u201e[^\u201c-\u201e]*[\u201c\u201d]"
+)
+TURNED_QUOTED = "\u00bb[^\u00ab\u00bb]*\u00ab|\u201d[^\u201d]*\u201d"
+CURLY_QUOTED = "\u2018[^\u2018\u2019]*(?:\u2019\\w[^\u2018\u2019]*)*\u2019(?!\\w)"
+_STRAIGHT_QUOTED = r"'[^']*(?:(?<=\w)'\w[^']*)*'(?!\w)"
+_QUOTED = f"{DOUBLE_QUOTED}|{TURNED_QUOTED}|{CURLY_QUOTED}|{_STRAIGHT_QUOTED}"
 
 
 def spoken(names: Collection[str]) -> re.Pattern[str]:
     """What `take_speech` looks for: a name of `names`, or any in brackets, a colon, and a text in quotes."""
-    return re.compile(rf"{QUOTED_OPTION.pattern}|(?:\[(?P<tag>[^\[\]]*)\]|(?P<name>{any_name(names)})) ?[:\uff1a] ?(?P<text>{QUOTED})")
+    return re.compile(rf"{QUOTED_OPTION.pattern}|(?:\[(?P<tag>[^\[\]]*)\]|(?P<name>{any_name(names)})) ?[:\uff1a] ?(?P<text>{_QUOTED})")
 
 
 def any_name(names: Collection[str]) -> str:
-    """A pattern for the longest of `names` that stands at a place, not within a word; without any it matches nowhere."""
+    """A pattern for the longest of `names` that stands at a place in any case, not within a word; without any it matches nowhere."""
     known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    return rf"(?<!\w)(?:{known})" if known else "(?!)"
+    return rf"(?<!\w)(?i:{known})" if known else "(?!)"
 
 
 def take_speech(line: str, pattern: re.Pattern[str], find: Callable[[str], Character | None], hint: Callable[[str], str],
@@ -57,8 +69,8 @@ def take_speech(line: str, pattern: re.Pattern[str], find: Callable[[str], Chara
 
 def print_speech(speech: Speech) -> str:
     """As it is written in a line. The quotes are such as the text has none of."""
-    first, last = next(((a, b) for a, b in _PAIRS if a not in speech.text and b not in speech.text), _PAIRS[0])
-    return f"[{speech.speaker}]: {first}{speech.text}{last}"
+    quoted = [f"{first}{speech.text}{last}" for first, last in _PAIRS]
+    return f"[{speech.speaker}]: {next((each for each in quoted if re.fullmatch(_QUOTED, each)), quoted[0])}"
 
 
 def _close_gap(left: str, right: str) -> str:

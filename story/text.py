@@ -69,9 +69,13 @@ def join(left: str, right: str, read: bool = False) -> str:
     if not left or left[-1] == " ":
         return left + right.lstrip(" ")
     if right and left[-1].isalnum() and right[0].isalnum():
-        unspaced = read and "W" in (unicodedata.east_asian_width(left[-1]), unicodedata.east_asian_width(right[0]))
-        return left + ("" if unspaced else " ") + right
+        return left + ("" if read and (is_wide(left[-1]) or is_wide(right[0])) else " ") + right
     return left + right
+
+
+def is_wide(character: str) -> bool:
+    """Whether it is of Chinese, Japanese or Korean, signs of theirs included, which touch their neighbours without a space."""
+    return unicodedata.east_asian_width(character) in "WF"
 
 
 def says_something(text: str) -> bool:

@@ -6,6 +6,7 @@ import re
 
 WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # kana, Han, Hangul: scripts in which a name touches its neighbours
 LETTER = rf"[^\W{WIDE}]"  # what a word goes on with in all other scripts
+CLAUSE_MARKS = ",;:\uff0c\u3001\uff1b\uff1a"  # what parts the clauses of a sentence, in a class of a pattern
 
 # Gender, as far as a description tells it.
 FEMALE = frozenset(
@@ -44,6 +45,20 @@ BEHIND_OBJECT = frozenset(
     "very what when where while who why with without".split()
 )
 
+# Behind whoever owns something; not "Mia's running". Chinese may leave out its particle ahead of family.
+_FAMILY_WIDE = (
+    "妈妈|媽媽|爸爸|母亲|母親|父亲|父親|奶奶|爷爷|爺爺|外婆|外公|哥哥|弟弟|姐姐|妹妹|叔叔|阿姨|舅舅|老师|老師|朋友|家人|"
+    "母さん|父さん|母|父|兄|姉|妹|弟|祖母|祖父|友達|友だち|先生"
+)
+OWNING = re.compile(
+    r"['\u2019]s\b(?! (?:\w+ing|here|there|not|been|gone|an?|the)\b)|(?<=s)['\u2019](?= )|的(?![确確])|の|"
+    rf"(?=(?:{_FAMILY_WIDE}))"
+)
+OWNED_PERSON = re.compile(
+    rf"\s*(?:\w+ ){{0,2}}?(?:{'|'.join(sorted(FEMALE | MALE))}|friends?|teacher|parents|cousin|neighbou?r|family|child|children|baby|twin)\b|"
+    rf"お?(?:{_FAMILY_WIDE})"
+)
+
 # Speech.
 _SAID = (
     r"\b(?:said|says?|asked|asks|cried|cries|shouted|shouts|whispered|whispers|replied|replies|answered|answers|called|calls|yelled|yells|"
@@ -62,11 +77,19 @@ BESIDE_SAID = re.compile(r"\b(?:to|at|again|then|and|so|back|out|aloud|together|
 WRITTEN = re.compile(
     r"\b(?:sign|letter|note|read|reads|wrote|written|title|titled|called|named|word|words|label)\b|写|寫|书|書|名叫|札|手紙", re.I
 )
-# The attribution of a quotation that stands ahead of it: "Look!" Mia said. / “快看！”小明说。
+# The attribution of a quotation that stands ahead of it: "Look!" Mia said. / “快看！”小明说。 Not "Mia said that it was late", and not
+# "When Mia called", "Nobody answered", "A dog called Rex ran".
+_WORD = rf"{LETTER}+(?:['\u2019-]{LETTER}+)*"
 ATTRIBUTION = re.compile(
-    rf"\W*(?:{LETTER}+[ ]){{0,3}}?{_SAID}(?=[.,;:!?]|\s*\Z| (?:to|in|with|from|at|as|and|{LETTER}+ly)\b)|"
+    rf"\W*(?:{_SAID}(?=[.,;:!?]|\s*\Z| (?:to|in|with|from|at|as|and|{LETTER}+ly)\b)|"
+    rf"(?!(?:[Nn]o ?one|[Nn]obody|[Nn]either|[Ww]h(?:at|en|ile|ere|o)|[Aa]s|[Ii]f|[Aa]fter|[Bb]efore|[Bb]ecause)\b|"
+    rf"[Aa]n? (?:{_WORD} ){{1,2}}called [A-Z])(?:{_WORD} ){{1,3}}?"
+    rf"(?!{_SAID} (?:nothing|that)\b|(?:said|told) (?:{_WORD} ){{1,3}}that\b){_SAID})|"
     rf"[^，。,：:、]{{0,10}}?(?:{_SAID_WIDE})"
 )
+# What stands beside the name of whom speech addresses: "Tom, look!", "Oh, look, Tom!"
+AHEAD_OF_ADDRESSED = re.compile(r"(?:\A|[,.!?\u2026\uff0c\u3001\u3002\uff01\uff1f]|\b(?:oh|hey|dear|hello|hi|no|yes|thanks|you))\s*\Z", re.I)
+BEHIND_ADDRESSED = re.compile("\\s*(?:[,!?\u2026\u2014\uff0c\u3001\uff01\uff1f]|(?P<stop>[.\u3002]|\\Z))")
 
 # Scenes: what a sentence that opens one begins with.
 _TIMES = "day|morning|afternoon|evening|night|week|month|year|spring|summer|autumn|winter"

@@ -8,14 +8,22 @@
 
 const LONGEST_LINE = 5000; // longer ones stay plain
 const QUOTED = '"[^"]*"|\u201c[^\u201c\u201d]*\u201d';
-const SPOKEN = ['""', "\u201c\u201d", "\u300c\u300d", "\u300e\u300f", "\u00ab\u00bb", "\u201e\u201c"]
-  .map(([first, last]) => `${first}[^${first}${last}]*${last}`)
-  .join("|");
+const LETTER = "[\\p{L}\\p{N}_]";
+// As story/speech.py has them: an apostrophe within single quotes closes none.
+const SPOKEN = [
+  ...['""', "\u201c\u201d", "\u300c\u300d", "\u300e\u300f", "\u00ab\u00bb", "\u00bb\u00ab", "\u201d\u201d"].map(
+    ([first, last]) => `${first}[^${first}${last}]*${last}`
+  ),
+  "\u201e[^\u201c-\u201e]*[\u201c\u201d]",
+  `\u2018[^\u2018\u2019]*(?:\u2019${LETTER}[^\u2018\u2019]*)*\u2019(?!${LETTER})`,
+  `'[^']*(?:(?<=${LETTER})'${LETTER}[^']*)*'(?!${LETTER})`,
+].join("|");
 const TAG = /\[([^[\]]*)\]/g;
-const OPTION_NAME = "(?<!\\S)(?:seed|style|negative|prompt_2|crop|alias)=";
+const AHEAD = "(?<![^\\s\\]#])"; // white space, a tag, or the # itself
+const OPTION_NAME = `${AHEAD}(?:seed|style|negative|prompt_2|crop|alias)=`;
 const QUOTED_OPTION = new RegExp(`${OPTION_NAME}(?:${QUOTED})`, "g");
 const OPTION = new RegExp(`${OPTION_NAME}(?:${QUOTED}|\\S*)`, "g");
-const ALIAS = new RegExp(`(?<!\\S)alias=(${QUOTED}|\\S*)`, "g");
+const ALIAS = new RegExp(`${AHEAD}alias=(${QUOTED}|\\S*)`, "g");
 const CHARACTER = /^[\s\p{Cc}]*(\[([^[\]]*)\])/u;
 
 /** As story/text.py cleans: NFC, control characters and runs of white space as single spaces. */
@@ -61,7 +69,7 @@ export class Cast {
     this.key = names ? names.join("\n") : null;
     this.folded = names && new Set(names.map(fold));
     const known = [...(names ?? [])].sort((a, b) => b.length - a.length).map(escapeName);
-    const bare = known.length ? `|(?<![\\p{L}\\p{N}_])(?:${known.join("|")})` : "";
+    const bare = known.length ? `|(?<!${LETTER})(?:${known.join("|")})` : "";
     const speaker = `(?<speaker>(?:\\[[^[\\]]*\\]${bare})\\s*[:\uff1a])`;
     // Quoted options first: what stands in their quotes is their own.
     this.speech = new RegExp(`${QUOTED_OPTION.source}|${speaker}\\s*(?<text>${SPOKEN})`, "gu");
@@ -168,5 +176,11 @@ function fill(spans, from, to, kind) {
   return filled;
 }
 
-/** A name as a pattern: cleaning has made its white space single spaces. */
-const escapeName = (name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&").replaceAll(" ", "\\s+");
+/** A name as a pattern, in any case: cleaning has made its white space single spaces. */
+const escapeName = (name) =>
+  [...name].map((letter) => (letter === " " ? "\\s+" : `(?:${spellings(letter).map(literal).join("|")})`)).join("");
+
+const spellings = (letter) =>
+  [...new Set([letter, letter.toLowerCase(), letter.toUpperCase()])].filter((each) => each.length === letter.length);
+
+const literal = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");

@@ -1,9 +1,13 @@
 """web/script_grammar.js: what of a line gets which colour. It must not call a right script wrong."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from fabula.story.script import parse_story
 
+LINES = Path(__file__).resolve().parents[1] / "data" / "script_lines.json"
 NAMES = ["Mia", "Mimi", "Old Tom", "Guard #2", "小明", "سارة"]
 
 
@@ -57,6 +61,15 @@ def test_panels(grammar, line, spans):
     assert panel(grammar, line) == spans
 
 
+@pytest.mark.parametrize("case", json.loads(LINES.read_text(encoding="utf-8")), ids=lambda case: case["line"])
+def test_a_line_is_coloured_as_the_story_reads_it(grammar, case):
+    spans = panel(grammar, case["line"])
+    assert sorted(text for kind, text in spans if kind == "option") == sorted(case["options"])
+    assert [text[1:-1] for kind, text in spans if kind == "speech"] == case["speech"]
+    caption = "".join(text for kind, text in spans if kind == "caption")
+    assert " ".join(caption.removeprefix("#").split()) == case["caption"]
+
+
 @pytest.mark.parametrize(
     ("line", "spans", "names"),
     [
@@ -98,7 +111,7 @@ def test_panels_are_counted_as_the_story_counts_them(grammar):
 
 
 def test_long_lines_and_lines_made_to_be_slow_do_not_hold_up_the_page(grammar):
-    lines = ["[#] " * 1200, "seed=“ " * 700, 'seed="' * 800, "# " * 2400, 'Mia: "' * 800, "x" * 10**6, " " * 10**6 + "x"]
+    lines = ["[#] " * 1200, "seed=“ " * 700, 'seed="' * 800, "# " * 2400, "Mia: 'a " * 600, "Mia: 'a" + "'a" * 2400, 'Mia: "' * 800, "x" * 10**6, " " * 10**6 + "x"]
     took = grammar(
         "(() => { const start = performance.now(); for (const line of lines) grammar.readPanel(line, new grammar.Cast(names));"
         " return performance.now() - start })()",

@@ -183,7 +183,7 @@ def test_bad_files_and_names_are_refused_with_the_remedy(mia, tell, nodes, folde
     samples, positive, negative = tell(FIRST)
     with pytest.raises(ValueError, match="Fabula_SaveCharacter: input 'character' is 'Eve'.*Mia, Bob"):
         nodes["Fabula_SaveCharacter"].execute({"samples": samples}, positive, negative, "Eve", "x")
-    with pytest.raises(Exception, match="[Oo]utside"):
+    with pytest.raises(ValueError, match="Fabula_SaveCharacter: input .filename_prefix. is .* leads out of the folder"):
         nodes["Fabula_SaveCharacter"].execute({"samples": samples}, positive, negative, "Mia", "../../x")
 
 

@@ -24,6 +24,13 @@ CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
     "Fabula_StoryDirector": (
         ["model_name", "text", "max_panels", "seed", "max_new_tokens", "temperature"], ["characters", "language"], ["STRING", "STRING"],
     ),
+    "Fabula_LoadPhotoMaker": (["model", "photomaker_name", "lora_strength"], [], ["MODEL", "FABULA_ID_ENCODER"]),
+    "Fabula_CharacterReference": (["character", "images"], ["face_embeds", "references", "strength"], ["FABULA_REFERENCES"]),
+    "Fabula_FaceEmbeds": (["images", "face", "index", "without_face"], ["insightface"], ["FACE_EMBEDS", "IMAGE"]),
+    "Fabula_EncodeIdentity": (
+        ["clip", "id_encoder", "references", "story", "trigger_word", "style_strength", "width", "height"],
+        ["sigmas", "images_per_panel", "panels", "id_length"], ["CONDITIONING", "CONDITIONING", "CONDITIONING", "LATENT"],
+    ),
     "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE"]),
 }
 

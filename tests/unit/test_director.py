@@ -133,7 +133,8 @@ def test_thoughts_that_do_not_end_are_no_answer():
 
 
 @pytest.mark.parametrize(("panel", "line"), [
-    ({"picture": "In the rain MIA waits, Mia sings"}, "In the rain [Mia] waits, Mia sings # "),
+    ({"picture": "In the rain MIA waits, Mia sings"}, "In the rain MIA waits, [Mia] sings # "),
+    ({"picture": "In the rain MIA waits"}, "In the rain [Mia] waits # "),
     ({"picture": "Miami at night"}, "[Mia] Miami at night # "),
     ({"picture": "a dog", "characters": ["[mia]", "Mia", "old tom"]}, "[Mia] and [Old Tom] a dog # "),
     ({"picture": "Mia's dog greets Old Tom", "characters": []}, "[Mia]'s dog greets [Old Tom] # "),
@@ -143,6 +144,16 @@ def test_thoughts_that_do_not_end_are_no_answer():
 ])
 def test_the_tags_of_a_panel(panel, line):
     assert first_line(**panel).startswith(line + "Mia found a map.")
+
+
+@pytest.mark.parametrize(("picture", "tagged"), [
+    ("A rose blooms next to Rose", "[Will], A rose blooms next to [Rose]"), ("The man will help Will", "[Rose], The man will help [Will]"),
+    ("ROSE waves, will is near", "[Rose] waves, [Will] is near"),
+])
+def test_a_word_is_no_name_where_the_name_itself_stands(picture, tagged):
+    people = [{"name": "Rose", "look": "a girl"}, {"name": "Will", "look": "a man"}]
+    answer = {"characters": people, "panels": [{"characters": ["Rose", "Will"], "picture": picture, "caption": ""}]}
+    assert read(answer).panels == f"{tagged} #"
 
 
 def test_names_in_a_script_without_spaces():

@@ -56,3 +56,18 @@ def test_the_split_story_in_the_help_is_what_comes():
 def test_the_director_s_example_is_a_story():
     (_, characters), (_, panels) = examples("Fabula_StoryDirector")
     assert len(parse_story(characters, panels, "(No style)", "").panels) == 3
+
+
+def nodes_of_the_pack() -> set[str]:
+    sources = (DOCS.parents[1] / "nodes").glob("*.py")
+    return {name for source in sources for name in re.findall(r'node_id="(\w+)"', source.read_text(encoding="utf-8"))}
+
+
+def test_every_node_has_a_page_and_every_page_a_node():
+    assert {page.stem for page in DOCS.glob("*.md")} == nodes_of_the_pack()
+
+
+@pytest.mark.parametrize("node", ["Fabula_EncodeIdentity", "Fabula_ConsistentAttention"])
+def test_the_stories_of_other_pages_are_right(node):
+    (_, characters), (_, panels) = examples(node)
+    assert parse_story(characters, panels, "(No style)", "").panels

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from fabula.comic.typeface import Typeface
 from fabula.story import sentences
 from fabula.story.model import Story, StoryError
 from fabula.story.moments import estimate_tokens
@@ -190,6 +191,8 @@ def test_with_the_library_there_is_no_warning(fresh_splitter, caplog):
     ("The girl ran.", "[Mia] ran"),
     ("The little girl waved at the old man.", "[Mia] waved at [Bob]"),
     ("Mia's dog barked.", "[Mia]'s dog barked"),
+    ("Mia’s dog barked at the dogs’ bowls and didn’t eat.", "[Mia]'s dog barked at the dogs bowls and didn't eat"),
+    ("Mia greeted ‘old’ 'grey' Bob.", "[Mia] greeted old grey [Bob]"),
     ("Mia sat down and Mia slept.", "[Mia] sat down and Mia slept"),
     ("[Mia] greets [Bob].", "[Mia] greets [Bob]"),
     ("Mialand is far.", "[NC] Mialand is far"),
@@ -197,6 +200,11 @@ def test_with_the_library_there_is_no_warning(fresh_splitter, caplog):
 ])
 def test_characters_become_tags_at_their_first_mention(text, prompt):
     assert prompts(text) == [prompt]
+
+
+def test_an_apostrophe_in_a_name_stays():
+    assert prompts("O’Neill met Jo’s cat.", characters="[O’Neill] a man\n[Jo] a girl") == ["[O’Neill] met [Jo]'s cat"]
+    assert prompts("C’est l’été d’Ana.", characters="[Ana] a girl") == ["C'est l'été d'[Ana]"]
 
 
 def test_what_two_characters_are_names_neither():
@@ -276,6 +284,13 @@ def test_mistakes_in_the_characters_are_reported_as_in_a_story():
     ('"Look," said Mia softly, "a map!"', ("Mia", "Look, a map!")),
     ("‘I don’t know,’ said Bob.", ("Bob", "I don’t know.")),
     ("«Look!» said the girl.", ("Mia", "Look!")),
+    ("»Look!« said the girl.", ("Mia", "Look!")),
+    ("”Look!” said the girl.", ("Mia", "Look!")),
+    ("„Look!” said the girl.", ("Mia", "Look!")),
+    ("'Where are we going?' asked Bob.", ("Bob", "Where are we going?")),
+    ("It was Bob's. 'The dogs' bowl isn't here,' said Mia.", ("Mia", "The dogs' bowl isn't here.")),
+    ("'Look,' said Mia, 'it's a map!'", ("Mia", "Look, it's a map!")),
+    ("Mia: 'It's late!'", ("Mia", "It's late!")),
     ('Mia: "Look!"', ("Mia", "Look!")),
     ('Bob sat down. "Here," he said.', ("Bob", "Here.")),
     ('When Bob came in, Mia said, "Look!"', ("Mia", "Look!")),
@@ -297,6 +312,97 @@ def test_the_speaker_is_found_in_chinese_and_japanese(text, cast, expected):
     assert speech(text, cast) == [expected]
 
 
+@pytest.mark.parametrize("behind", [
+    "Mia asked him.", "Mia called again and again.", "Mia shouted after him.", "Mia whispered behind him.", "Mia said when she saw it.",
+    "Mia asked again.", "The little girl cried after Bob.", "Mia told the old man.",
+])
+def test_who_speaks_behind_a_quotation_speaks_it_whatever_follows(behind):
+    assert speech(f'Bob shook his head. "Are you sure?" {behind}') == [("Mia", "Are you sure?")]
+    assert speech(f"Bob shook his head. “Bob?” {behind}") == [("Mia", "Bob?")]
+
+
+@pytest.mark.parametrize("behind", [
+    "Mia said that it was late.", "Mia told the old man that it was late.", "Mia said nothing.", "Nobody answered.",
+    "When Mia called, he was gone.", "What Mia said was true.", "A big dog called Rex ran past.",
+])
+def test_what_only_looks_like_an_attribution_is_a_sentence_of_its_own(behind):
+    assert speech(f'Bob shook his head. "I am not." {behind}') == [("Bob", "I am not.")]
+    assert len(lines(f'Bob shook his head. "I am not." {behind}')) == 3
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ('Mia and Bob came in. Bob sat down. "Bob, look!"', ("Mia", "Bob, look!")),
+    ('Mia and Bob came in. Bob sat down. "Are you cold, Bob?"', ("Mia", "Are you cold, Bob?")),
+    ('"Wait, Mia!" Mia stopped. Bob came.', None),
+    ('Mia met Ann. Ann ran. "Ann, wait!" she said.', ("Mia", "Ann, wait!")),
+    ('Bob sat down. "My name is Bob!"', ("Bob", "My name is Bob!")),
+    ('Bob sat down. "Bob."', ("Bob", "Bob.")),
+    ('"Bob, you fool," said Bob.', ("Bob", "Bob, you fool.")),
+])
+def test_nobody_speaks_to_himself_by_name_but_who_is_said_to(text, expected):
+    assert speech(text, CAST + "\n[Ann] a woman") == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(("text", "expected"), [("小明和小红来了。小明坐下。“小明，快看！”", ("小红", "小明，快看！")), ("小明坐下。“我是小明！”", ("小明", "我是小明！"))])
+def test_nobody_speaks_to_himself_by_name_in_chinese(text, expected):
+    assert speech(text, CHINESE_CAST) == [expected]
+
+
+@pytest.mark.parametrize(("text", "cast"), [
+    ("“Be quiet,” said Bob's father.", CAST), ('"Almost there," Bob’s mother said.', CAST), ('Bob sat. "Almost there," his dad said.', CAST),
+    ('Mia ran. Her uncle said, "Look at that!"', CAST), ('Bob sat. "Go," said his little sister, holding a map.', CAST),
+    ("The girl's mother smiled: “Look!”", CAST), ("“你好！”小明的妈妈说。", CHINESE_CAST), ("小明跑了。他妈妈说：“快来！”", CHINESE_CAST),
+    ("「おかえり」とさくらのお母さんは言った。", JAPANESE_CAST),
+])
+def test_whose_mother_speaks_does_not_speak(text, cast):
+    (panel,) = split(text, 1, cast).panels
+    assert panel.speech == () and panel.caption == text
+    assert "said's" not in panel.prompt
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ('Mia, her eyes wide, said, "Look!"', ("Mia", "Look!")), ('Mia, her brother behind her, said, "Look!"', ("Mia", "Look!")),
+    ('Bob came. His eyes widened. "Look!"', ("Bob", "Look!")), ('Bob came. His coat was wet. "Rain!"', ("Bob", "Rain!")),
+    ('Mia met Bob. Mia\'s smiling. "Hello!"', ("Mia", "Hello!")), ('Bob took her hand and said, "Look!"', ("Bob", "Look!")),
+])
+def test_who_owns_something_may_speak_beside_it(text, expected):
+    assert speech(text) == [expected]
+
+
+def test_whose_mother_acts_beside_a_quotation_does_not_speak_it():
+    assert speech('Bob came. His mother came in. "Look!"') == []
+
+
+def test_whom_somebody_unknown_speaks_to_is_still_drawn():
+    assert prompts('"Go!" the guard shouted after Mia.') == ["the guard shouted after [Mia]"]
+    assert prompts('"Go!" the guard shouted again.') == ["[NC] people talking"]
+
+
+@pytest.mark.parametrize(("text", "cast", "prompt"), [
+    ("Mia bought a puppy in the market that she called “Biscuit”.", CAST, "[Mia] bought a puppy in the market that she called Biscuit"),
+    ("Bob painted a sign on the door that said “Keep out!”.", CAST, "[Bob] painted a sign on the door that said Keep out"),
+    ('Mia said "hello" to Bob and walked on.', CAST, "[Mia] said hello to [Bob] and walked on"),
+    ("第二天，小明给小猫取名叫“团团”。", CHINESE_CAST, "第二天，[小明]给小猫取名叫 团团"),
+    ("小明听到有人喊“救命”", CHINESE_CAST, "[小明]听到有人喊 救命"),
+])
+def test_a_quotation_that_is_no_speech_leaves_the_picture_whole(text, cast, prompt):
+    assert lines(text, characters=cast) == [f"{prompt} # {text}"]
+
+
+@pytest.mark.parametrize(("text", "line"), [
+    ("「おかえり」とさくらは笑った。", '[さくら]は笑った # [さくら]: "おかえり"さくらは笑った。'),
+    ("「見て」って、さくらが手をあげた。", '[さくら]が手をあげた # [さくら]: "見て"さくらが手をあげた。'),
+    ("「見て」とても明るくさくらが笑った。", 'とても明るく[さくら]が笑った # [さくら]: "見て"とても明るくさくらが笑った。'),
+    ("「おかえり」と誰かが笑った。", "[NC] 誰かが笑った # 「おかえり」と誰かが笑った。"),
+])
+def test_the_particle_of_speech_goes_with_the_speech(text, line):
+    assert lines(text, characters=JAPANESE_CAST) == [line]
+
+
+def test_a_word_in_quotes_beside_speech_parts_no_sentence():
+    assert lines('Mia took the "old" map and said, "Look!"') == ['[Mia] took the old map # Mia took the "old" map. [Mia]: "Look!"']
+
+
 def test_what_an_attribution_says_beyond_the_speaker_stays():
     (line,) = lines('"Look!" said Mia, holding up the map.')
     assert line == '[Mia] holding up the map # [Mia]: "Look!" Mia said, holding up the map.'
@@ -314,6 +420,15 @@ def test_one_speaker_goes_on_in_a_paragraph_and_a_question_is_answered():
     assert speech('"Stop," said Mia. "It is old." She sat.') == [("Mia", "Stop. It is old.")]
     text = 'Bob met Mia. "You cook?" asked Bob. "I do." "Show me," said Mia.'
     assert [speaker for speaker, _ in speech(text)] == ["Bob", "Mia"] and speech(text)[1][1] == "I do. Show me."
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("'Twas late. The dogs' bowls and Mia's hat were wet.", []), ("Rock 'n' roll of the '90s' best, the boys' hats.", []),
+    ("« Oui. » Mia said. « Non. »", ["« Oui. »", "« Non. »"]), ("a » Mia said. « Non. »", ["« Non. »"]), ("a” Mia said. “No.”", ["“No.”"]),
+    ("In the '90s. 'Look!' said Mia.", ["'Look!'"]),
+])
+def test_an_apostrophe_or_a_closing_mark_opens_no_quotation(text, found):
+    assert [match[0] for match in sentences.QUOTATION.finditer(text)] == found
 
 
 @pytest.mark.parametrize("text", [
@@ -437,7 +552,7 @@ UGLY_CAST = (
 UGLY = [
     *("Mia", "Guard #2", "小明", "a b: c", 'x "y"', "a seed=3", "he", "They", "his", " said ", "said Mia", "说", "：", "[", "]", "[]"),
     *("[Mia]", "[NC]", "#", "//", "##", "\n", "\n\n", "\n// ", "\n##", "seed=", 'seed="', "style=“", '"', "“", "”", "「", "」", "«", "»"),
-    *("„", "‘", "’", ":", ": ", 'Mia: "', "Mia: “a”", 'Bob: ""', ",", ".", ". ", "! ", "?", "…", "😀", "\x00", "\x1b[31m"),
+    *("„", "‘", "’", "'", "Bob: '", "mia: »", ":", ": ", 'Mia: "', "Mia: “a”", 'Bob: ""', ",", ".", ". ", "! ", "?", "…", "😀", "\x00", "\x1b[31m"),
     *("\u202eabc\u202c", "مرحبا ", "\ufeff", "\u0301", "=", 'alias="', "crop=1:2 ", "(a:1.3)", "\\", "BREAK", "embedding:x", "ran"),
     *("The next day ", "第二天", "翌朝", "と言った", "So, ", "#7", "\u2028", "\t", "\r", "***", " ", " ", "the girl", "The old man", "“I am"),
     *("\ud800", "\ue000"),
@@ -456,7 +571,9 @@ def test_any_text_becomes_a_script_that_can_be_read(seed, caplog):
 @pytest.mark.parametrize(("text", "prompt", "caption"), [
     ("A [small] house.", "A, small, house", "A (small) house."),
     ("// A house", "A house", "// A house"),
-    ("#1 is a house of C#.", "No. 1 is a house of C＃", "No. 1 is a house of C＃."),
+    ("#1 is a house of C#.", "No. 1 is a house of C sharp", "No. 1 is a house of C sharp."),
+    ("The #cats of page#part press # twice.", "The cats of page part press twice", "The cats of page part press twice."),
+    ("The #话题# is “#cats”.", "The 话题 is cats", "The 话题 is “cats”."),
     ("## A house", "A house", "A house"),
     ("A house with seed=7 on it", "A house with seed =7 on it", "A house with seed =7 on it"),
     ('A house called "Bob', "A house called Bob", 'A house called "Bob'),
@@ -468,9 +585,21 @@ def test_text_that_would_break_the_grammar_is_escaped_so_that_it_can_be_read(tex
     assert [(panel.prompt, panel.caption) for panel in story.panels] == [(prompt, caption)]
 
 
-def test_a_name_before_a_quotation_that_is_no_speech_is_no_speaker():
-    (panel,) = split('The sign read: Bob: "Closed', 1).panels
-    assert panel.speech == () and panel.caption == 'The sign read: Bob, "Closed'
+def test_nothing_is_put_in_that_the_built_in_font_cannot_draw():
+    text = "[Mia] wrote C# and B## at #7, for #cats, a#b and #: “#1!” # ## {x} \\ |"
+    (panel,) = split(text, 1).panels
+    assert not Typeface().missing(panel.caption + panel.prompt + "".join(each.text for each in panel.speech))
+
+
+def test_a_name_that_is_a_sign_alone_is_not_found():
+    assert prompts("A # b.", characters="[#] a girl\n[Mia #] a boy") == ["[NC] A b"]
+    assert prompts("Mia # ran.", characters="[#] a girl\n[Mia #] a boy") == ["[Mia #] ran"]
+
+
+@pytest.mark.parametrize("quotation", ['Bob: "Closed', "Bob: 'Closed'", "bob: »Closed«"])
+def test_a_name_before_a_quotation_that_is_no_speech_is_no_speaker(quotation):
+    (panel,) = split(f"The sign read: {quotation}", 1).panels
+    assert panel.speech == () and panel.caption == f"The sign read: {quotation.replace(':', ',')}"
 
 
 def test_a_name_that_no_panel_can_hold_is_left_out_with_a_warning(caplog):
@@ -484,7 +613,7 @@ def test_a_text_without_words_is_refused(text):
         split_story(text, 3)
 
 
-@pytest.mark.parametrize("text", ["Mia ran to the lake. ", "“a", "Mia, ", "a", "他说，", '"a ', "「", "Mia: “x” ", "Mia ran.\n", "走。"])
+@pytest.mark.parametrize("text", ["Mia ran to the lake. ", "“a", "Mia, ", "a", "他说，", '"a ', "「", "Mia: “x” ", "Mia ran.\n", "走。", "'a ", "Mia: 'a ", "a'a", "»a "])
 def test_a_long_text_ends_soon(text, caplog):
     start = time.perf_counter()
     split("Mia. " + text * (20_000 // len(text)), 6)

@@ -1,15 +1,19 @@
 """The story script: what a user types becomes the right panels, and every mistake comes back at once."""
 
+import json
 import re
 import time
+from pathlib import Path
 
 import pytest
 
-from fabula.story.model import Character, Story, StoryError
-from fabula.story.options import PanelOptions
+from fabula.story.model import Character, Speech, Story, StoryError
+from fabula.story.options import PanelOptions, print_options
 from fabula.story.printing import print_story
 from fabula.story.script import parse_story
+from fabula.story.speech import print_speech
 
+LINES = Path(__file__).resolve().parents[1] / "data" / "script_lines.json"
 CAST = "[Bob] a man with a grey beard, blue coat\n[Ann] a girl in a yellow dress"
 
 
@@ -287,6 +291,26 @@ def test_speech_is_taken_out_of_the_line_with_who_says_it():
 def test_speech_in_any_script_and_quotes(line, cast, caption, speech):
     one = panel(line, cast)
     assert (one.caption, [(each.speaker, each.text) for each in one.speech]) == (caption, [speech])
+
+
+# The same lines are coloured in tests/browser/test_script_grammar.py.
+@pytest.mark.parametrize("case", json.loads(LINES.read_text(encoding="utf-8")), ids=lambda case: case["line"])
+def test_what_of_a_line_is_option_speech_and_caption(case):
+    one = panel(case["line"], '[Mia] a girl alias="Mimi"\n[Old Tom] a man\n[Guard #2] a guard\n[小明] a boy')
+    assert sorted(print_options(one.options)) == sorted(case["options"])
+    assert ([each.text for each in one.speech], one.caption) == (case["speech"], case["caption"])
+
+
+def test_speech_is_printed_in_quotes_in_which_it_can_be_read():
+    said = ['a "b"', 'a "b" “c”', 'a" “ 「 『 «', "a\" “ 「 『 « ’", "a\" “ 「 『 « ’ »", "it's “so”"]
+    for text in said:
+        one = panel(f"[Bob] waves # {print_speech(Speech('Bob', text))} Yes.")
+        assert [each.text for each in one.speech] == [text] and one.caption == "Yes."
+
+
+def test_a_name_in_a_case_that_fits_two_characters_is_a_mistake():
+    (mistake,) = mistakes('[Bob] runs # BOB: "Hi"', "[bob] a dog\n[Bob] a man")
+    assert "[bob] or [Bob]" in mistake.remedy
 
 
 def test_a_quotation_of_nobody_known_stays_in_the_caption():

@@ -218,8 +218,8 @@ def test_a_free_port_can_be_bound():
 
 
 @pytest.mark.parametrize("arguments, expected", [
-    ([], [(["tests/unit"], []), (["tests/host"], []), (["tests/server"], [])]),
-    (["tests", "-x"], [(["tests/unit"], ["-x"]), (["tests/host"], ["-x"]), (["tests/server"], ["-x"])]),
+    ([], [(["tests/unit"], []), (["tests/host"], []), (["tests/server"], []), (["tests/browser"], [])]),
+    (["tests", "-x"], [(["tests/unit"], ["-x"]), (["tests/host"], ["-x"]), (["tests/server"], ["-x"]), (["tests/browser"], ["-x"])]),
     (["tests/unit"], [(["tests/unit"], [])]),
     (["-k", "story", "tests/unit/test_script.py"], [(["tests/unit/test_script.py"], ["-k", "story"])]),
     (["tests/host", "tests/server"], [(["tests/host"], []), (["tests/server"], [])]),

@@ -1,0 +1,107 @@
+"""A story's panels as conditioning rows in which the characters' class tokens are the persons of their photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from comfy.sd import CLIP
+
+from ..identity.merging import start_merge_step, switch_sigma
+from ..story.model import Story
+from .encode_story import Conditioning, Rows, check_clip, encode_rows, panel_texts
+from .id_encoder import IdEncoder
+from .identity_prompts import MOST_COPIES, NODE, Prompt, TriggerReader
+from .prompt_tokens import pad_chunks, tokenize
+from .prompt_words import find_words
+from .references import References
+
+_JUST_AFTER = 1e-5  # of the range of percent: at the very border both phases would act
+
+
+def encode_identity(clip: CLIP, encoder: IdEncoder, references: References, trigger_word: str,
+                    rows: Rows) -> tuple[Conditioning, Conditioning, Conditioning]:
+    """Encodes the panels three ways: merged, text only, negative; as `encode_story` does, all of equally many chunks. Rows of nobody with photos are
+    alike in the first two.
+
+    Raises: ValueError where the photos, the story and the models do not fit each other.
+    """
+    check_clip(clip, NODE)
+    story, reader = rows.story, TriggerReader(clip, trigger_word)
+    _check_names(references, story)
+    texts = [text for text, _ in panel_texts(story)]
+    words = find_words(clip, story, texts, [tokenize(clip, text) for text in texts], NODE)
+    identities = {name: encoder.encode(reference.photos, _faces(encoder, name, reference)) for name, reference in references.items()}
+    merged, bare = ([reader.read(panel, text, own, copies) for panel, text, own in zip(story.panels, texts, words)]
+                    for copies in ({name: len(tokens) for name, tokens in identities.items()}, dict.fromkeys(identities, 1)))
+    _check_panels(story, merged)
+    negatives = [tokenize(clip, negative) for _, negative in panel_texts(story)]
+    pad_chunks(clip, [*(prompt.tokens for prompt in (*merged, *bare)), *negatives])
+    positive, text_only = (encode_rows(clip, NODE, [each.tokens for each in prompts], [each.words for each in prompts], rows) for prompts in (merged, bare))
+    negative = encode_rows(clip, NODE, negatives, None, rows)
+    return [_fuse(entry, encoder, references, identities, rows.pick(merged)) for entry in positive], text_only, negative
+
+
+def delayed(text_only: Conditioning, merged: Conditioning, style_strength: float, sigmas: torch.Tensor | None) -> Conditioning:
+    """The text alone first, then the merged prompts. With the `sigmas` of the sampling the text acts up to and with step
+    `start_merge_step`; without, for `style_strength` percent of the host's range."""
+    if sigmas is None:
+        share = style_strength / 100
+        ends, starts = {"end_percent": share}, {"start_percent": min(1.0, share + _JUST_AFTER)}
+    else:
+        levels = [float(sigma) for sigma in sigmas]
+        switch = switch_sigma(levels, start_merge_step(style_strength, len(levels) - 1))
+        if switch is None:
+            return text_only
+        ends, starts = {"timestep_end": switch}, {"timestep_start": switch}
+    return [*([cond, {**options, **ends}] for cond, options in text_only), *([cond, {**options, **starts}] for cond, options in merged)]
+
+
+def _check_names(references: References, story: Story) -> None:
+    names = [character.tag for character in story.characters]
+    for name in references:
+        if name not in names:
+            raise ValueError(
+                f"{NODE}: input 'references' has photos of [{name}], but the story has {', '.join(f'[{each}]' for each in names) or 'no characters'}. "
+                "Write the name as in the story."
+            )
+
+
+def _faces(encoder: IdEncoder, name: str, reference) -> torch.Tensor | None:
+    wanted = encoder.sizes.faces
+    if not wanted:
+        return None
+    if reference.faces is None or reference.faces.shape[1] != wanted:
+        raise ValueError(
+            f"{NODE}: input 'id_encoder' is PhotoMaker V2, which needs a face embedding of {wanted} numbers for each photo of [{name}]. Connect face_embeds "
+            "to its Fabula_CharacterReference, or load PhotoMaker V1."
+        )
+    return reference.faces
+
+
+def _check_panels(story: Story, prompts: Sequence[Prompt]) -> None:
+    for panel, prompt in zip(story.panels, prompts):
+        if prompt.runs and panel.options.prompt_2:
+            raise ValueError(
+                f"{NODE}: panel {panel.number} of input 'story' has prompt_2= and a character with photos: both text encoders must have the same class "
+                "word. Delete prompt_2=."
+            )
+        for name, places in prompt.runs:
+            if len(places) > MOST_COPIES:
+                raise ValueError(
+                    f"{NODE}: input 'references': the photos of [{name}] take {len(places)} tokens of each prompt, and {MOST_COPIES} is the most. Give fewer photos."
+                )
+
+
+def _fuse(entry: list, encoder: IdEncoder, references: References, identities: Mapping[str, torch.Tensor], prompts: Sequence[Prompt]) -> list:
+    cond, options = entry
+    if any(prompt.runs for prompt in prompts) and cond.shape[-1] != encoder.sizes.width:
+        raise ValueError(
+            f"{NODE}: input 'clip' gives embeddings of {cond.shape[-1]} channels, but input 'id_encoder' fuses {encoder.sizes.width}. PhotoMaker is for "
+            "SDXL: use the CLIP of an SDXL checkpoint."
+        )
+    fused = cond.clone()
+    for row, prompt in zip(fused, prompts):
+        for name, places in prompt.runs:
+            row.copy_(encoder.fuse(row, places, identities[name], references[name].strength))
+    return [fused, options]

@@ -1,0 +1,14 @@
+"""Whether chosen options are there: older hosts let the queue send any text for a COMBO of a V3 node."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+
+def check_choices(node: type[io.ComfyNode], **chosen: str) -> None:
+    """Raises: ValueError, with what there is, for an option that its input does not have."""
+    schema = node.define_schema()
+    options = {each.id: each.options for each in schema.inputs if isinstance(each, io.Combo.Input)}
+    for name, value in chosen.items():
+        if value not in options[name]:
+            raise ValueError(f"{schema.node_id}: input '{name}' is {value!r}. Choose one of: {', '.join(map(str, options[name]))}.")
