@@ -25,7 +25,7 @@ _CAPTIONS = ((7.0, (0.86, 0.4)), (2.0, (0.6, 0.5)), (0.6, (0.4, 0.9)))
 _NEARLY = 0.9  # of the size that another shape allows: what comes so near is as good
 _SMALLER = 0.82  # from one try to the next, where the lettering finds no room
 _FLOOR = 0.5  # of the size that is asked for: to keep something clear, letters become no smaller
-_SMALL = 0.8  # what letters of no size at all cost, where the whole of what shall stay free costs placing.HIDDEN
+_SMALL = 0.8  # what letters of no size at all would cost, beside the faults of `Room.fault`
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ class Measures:
         if width - 2 * self.border < max(LEAST_PICTURE, words):
             raise ValueError(
                 f"page_width: {style.width} pixels are too narrow for {what} with a gutter of {self.gutter}, a border of {self.border}"
-                f"{f' and letters of {style.lettering.size:g}' if strip else ''} pixels. Use a larger page_width, or a smaller gutter, border or font_size."
+                f"{f' and letters of {style.lettering.size:g}' if strip else ''} pixels. Use a larger page_width, or a smaller gutter, border or "
+                "font_size."
             )
 
     def strip_height(self, caption: str, style: PageStyle, width: int) -> int:

@@ -103,7 +103,9 @@ def _set_row(panels: Sequence[ComicPanel], style: PageStyle, measures: Measures,
     cells = layouts.place_row(row, shapes, style.width - 2 * measures.margin, measures.gutter, measures.border, columns)
     measures.check_width(min(cell.width for cell in cells), style, captions == "strip", f"{max(len(row), columns)} panels in a row")
     if min(cell.height for cell in cells) <= 2 * measures.border:
-        raise ValueError(f"border: {measures.border} pixels leave nothing of the pictures. Use a narrower border, a larger page_width or fewer panels in a row.")
+        raise ValueError(
+            f"border: {measures.border} pixels leave nothing of the pictures. Use a narrower border, a larger page_width or fewer panels in a row."
+        )
     strip = max(measures.strip_height(panels[cell.panel].caption, style, cell.width) for cell in cells) if captions == "strip" else 0
     # What rounding leaves over goes to both sides; a row that is not full stays where reading begins.
     right = max(cell.left + cell.width for cell in cells)
@@ -132,8 +134,8 @@ def _fill_height(rows: Sequence[_PlacedRow], room: int, measures: Measures) -> l
     filled = [replace(row, cells=layouts.stretch_row(row.cells, factor, gutter)) for row in rows]
     if any(cell.height - 2 * measures.border < LEAST_PICTURE for row in filled for cell in row.cells):
         raise ValueError(
-            f"page_height: the page leaves no room for its pictures, with a gutter of {measures.gutter} and a border of {measures.border} pixels. Use a larger "
-            "page_height, a smaller gutter, border or font_size, or shorter captions."
+            f"page_height: the page leaves no room for its pictures, with a gutter of {measures.gutter} and a border of {measures.border} pixels. "
+            "Use a larger page_height, a smaller gutter, border or font_size, or shorter captions."
         )
     return filled
 

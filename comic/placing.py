@@ -21,10 +21,10 @@ _FIGURE = (-1.5, 2.3), (-1.9, 1.9)  # the picture's ends, down and across, in wi
 _FAR = 0.6  # what the way to who speaks costs, of the picture's longer side
 _CROSSED = 2.0  # what each crossing of that way costs: with somebody else, another box, or the way from another box to who speaks there
 _TOUCHING = 0.15  # what it costs where no tail has room between the box and who speaks
-HIDDEN = 4.0  # as a fault: covering all of what shall stay free
+_COVERED = 40.0  # what covering what shall stay free costs, a full rectangle of it
+_HIDDEN = 4.0  # as a fault: covering all of what shall stay free
 _DISORDER = 0.5  # as a fault: being read in another order
 _CONFUSED = 0.25  # as a fault: each crossing
-_COVERED = 40.0  # what covering what shall stay free costs, a full rectangle of it
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Room:
         middles = [tuple(map(np.array, box.centre)) for box in boxes]
         for at, (item, box) in enumerate(zip(items, boxes)):
             if self._kept is not None:
-                fault += HIDDEN * self._kept.share(box)
+                fault += _HIDDEN * self._kept.share(box)
             if item.speaker is not None:
                 fault += _CONFUSED * passes_others(item.speaker, self._size, *middles[at])
             for before in range(at):

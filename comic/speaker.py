@@ -67,7 +67,8 @@ def crosses_box(x: np.ndarray, y: np.ndarray, point: tuple[float, float], left: 
     return enters < leaves
 
 
-def ways_cross(x: np.ndarray, y: np.ndarray, point: tuple[float, float], next_x: np.ndarray, next_y: np.ndarray, next_point: tuple[float, float]) -> np.ndarray:
+def ways_cross(x: np.ndarray, y: np.ndarray, point: tuple[float, float], next_x: np.ndarray, next_y: np.ndarray,
+               next_point: tuple[float, float]) -> np.ndarray:
     """Whether the way from (x, y) to a point meets that from (next_x, next_y) to another."""
 
     def side(from_x, from_y, to_x, to_y, of_x, of_y):

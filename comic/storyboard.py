@@ -36,8 +36,8 @@ def draw_storyboard(panels: Sequence[ComicPanel], style: PageStyle) -> list[Imag
     widths = [round(share * (style.width - 2 * measures.margin)) for share in _COLUMNS]
     if min(widths) < 2 * size or room < 4 * size:
         raise ValueError(
-            f"page_width: a page of {style.width} x {height} pixels is too small for a storyboard with letters of {size:g} and a gutter of {measures.gutter} "
-            "pixels. Use a larger page, or a smaller font_size or gutter."
+            f"page_width: a page of {style.width} x {height} pixels is too small for a storyboard with letters of {size:g} and a gutter of "
+            f"{measures.gutter} pixels. Use a larger page, or a smaller font_size or gutter."
         )
     pages: list[list[_Line]] = [[]]
     for at, panel in enumerate(panels):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..comic.choices import TEXT_DIRECTIONS, page_style
+from ..comic.page_style import TEXT_DIRECTIONS, page_style
 from ..comic.layouts import LAYOUTS
 from ..comic.page import draw_pages
 from ..comic.panel import CAPTIONS
@@ -69,11 +69,12 @@ class ComicPage(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, font, story=(None,), masks=(), face_boxes=(), **choices) -> io.NodeOutput:
-        check_choices(cls, **{name: value[0] for name, value in choices.items()})
+        chosen = {name: given[0] for name, given in choices.items()}
+        check_choices(cls, **chosen)
         pictures = [picture for batch in images for picture in to_images(batch)]
         panels = comic_panels(pictures, story[0], [mask for mask in masks if mask is not None], [box for box in face_boxes if box is not None])
         try:
-            style = page_style(panels, folders.typeface(font[0]), **{name: given[0] for name, given in choices.items()})
+            style = page_style(panels, folders.typeface(font[0]), **chosen)
             pages = draw_pages(panels, style)
         except ValueError as error:
             raise ValueError(f"Fabula_ComicPage: {error}") from error

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from fabula.comic.choices import page_style
+from fabula.comic.page_style import page_style
 from fabula.comic.cropping import PAPER, crop_box
 from fabula.comic.layouts import LAYOUTS, grid_shape, plan_classic, read_pattern
 from fabula.comic.page import draw_pages
