@@ -22,7 +22,7 @@ from .text_block import LONGEST, SMALLEST, TextBlock, fit_text
 _BALLOONS = ((2.2, (0.58, 0.42)), (8.0, (0.96, 0.3)), (0.7, (0.42, 0.85)))
 _VERTICAL = ((4.0, (0.45, 0.7)), (1.0, (0.8, 0.4)), (12.0, (0.25, 0.95)))
 _CAPTIONS = ((7.0, (0.86, 0.4)), (2.0, (0.6, 0.5)), (0.6, (0.4, 0.9)))
-_NEARLY = 0.9  # of the size that another shape allows: what comes so near is as good
+_NEARLY = 0.75  # of the size that another shape allows: a likelier shape is worth so much
 _SMALLER = 0.82  # from one try to the next, where the lettering finds no room
 _FLOOR = 0.5  # of the size that is asked for: to keep something clear, letters become no smaller
 _SMALL = 0.8  # what letters of no size at all would cost, beside the faults of `Room.fault`
