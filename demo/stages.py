@@ -138,7 +138,7 @@ def train_reader(folder: Path, seed: int = 1, steps: int = READER_STEPS) -> None
         print(f"held-out drawings, {name} right: {share:.3f}")
 
 
-def train_identity(folder: Path, seed: int = 1, steps: int = IDENTITY_STEPS) -> None:
+def train_identity(folder: Path, seed: int = 1, steps: int = IDENTITY_STEPS, characters: int = identity.CHARACTERS) -> None:
     tokenizer = demo_models.tokenizer()
     kept = vocabulary.kept_tokens(tokenizer.clip_l)
     net = diffusion.Net(len(kept) + 1)
@@ -149,7 +149,7 @@ def train_identity(folder: Path, seed: int = 1, steps: int = IDENTITY_STEPS) -> 
         details = {"seed": str(seed), "steps": str(step), "minutes": minutes, **_machine()}
         weights.save(weights.PHOTOMAKER, photomaker_file(encoder, lora), details)
 
-    identity.train(folder, net, texts, _latents_of(_trained_vae()), steps, seed=seed, on_save=on_save)
+    identity.train(folder, net, texts, _latents_of(_trained_vae()), steps, seed=seed, characters=characters, on_save=on_save)
 
 
 def photomaker_file(encoder: torch.nn.Module, lora: identity.Lora) -> dict[str, torch.Tensor]:

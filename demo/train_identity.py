@@ -29,6 +29,7 @@ from .train import Net, plain_attention
 from .workers import DEVICE
 from .world import CLOTH, HAIR, HAIR_STYLES, HATS, SKIN, Character, random_character, random_figure, random_scene
 
+CHARACTERS = 3000
 PHOTOS = 3  # of each character; one picture more shows it with something else on, and says so
 SEEING_STEPS, SEEING_BATCH = 1500, 96
 BATCH = 24
@@ -204,7 +205,7 @@ def roughen(photos: Tensor, generator: torch.Generator) -> Tensor:
     return normalise(photos + noise).to(DEVICE)
 
 
-def train(folder: Path, net: Net, texts: Texts, encode, steps: int, seed: int = 1, rate: float = 1e-3, characters: int = 3000,
+def train(folder: Path, net: Net, texts: Texts, encode, steps: int, seed: int = 1, rate: float = 1e-3, characters: int = CHARACTERS,
           on_save=None) -> None:
     """Trains until `steps`, resuming from `folder`/identity.pt. `on_save(encoder, lora, steps, minutes)` is called with each checkpoint."""
     pool = draw_pool(characters, seed, folder / f"identity_pool_{seed}_{characters}.safetensors", encode)

@@ -4,8 +4,9 @@ import json
 
 import pytest
 import torch
-from fabula.demo import dataset, stages, train, train_reader, train_vae, vocabulary, weights
-from fabula.host import demo_models
+from fabula.demo import dataset, models, stages, train, train_identity, train_reader, train_vae, vocabulary, weights
+from fabula.host import demo_models, id_encoder
+from fabula.identity.checkpoint import read_checkpoint
 
 
 @pytest.fixture()
@@ -54,3 +55,23 @@ def test_the_reader_resumes(folder, monkeypatch, capsys):
         stages.train_reader(folder, steps=steps)
     assert "step 1" in capsys.readouterr().out
     assert weights.metadata(weights.READER)["steps"] == "2"
+
+
+def test_the_identity_encoder_resumes_and_its_file_is_a_photomaker(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(weights, "PHOTOMAKER", tmp_path / weights.PHOTOMAKER.name)
+    for name, value in (("SEEING_STEPS", 2), ("SEEING_BATCH", 4), ("BATCH", 2)):
+        monkeypatch.setattr(train_identity, name, value)
+    for steps in (2, 3):
+        stages.train_identity(tmp_path, steps=steps, characters=3)
+    assert "going on from" in capsys.readouterr().out and weights.metadata(weights.PHOTOMAKER)["steps"] == "3"
+    checkpoint = read_checkpoint(weights.load(weights.PHOTOMAKER))
+    model = models.load_model()
+    assert id_encoder.make_encoder(checkpoint).version == "v1" and len(id_encoder.apply_lora(model, checkpoint, 1.0).patches) == 64
+
+
+def test_photos_are_never_the_picture_that_is_drawn():
+    """Else the encoder would learn to copy the background."""
+    generator = torch.Generator().manual_seed(0)
+    for target in range(train_identity.PHOTOS + 1):
+        for n in (1, 2, 3):
+            assert target not in train_identity._others(target, n, generator).tolist()
