@@ -11,6 +11,7 @@ from .consistency import ConsistentAttention
 from .demo import LoadDemo
 from .director import StoryDirector
 from .identity import CharacterReference, EncodeIdentity, FaceEmbeds, LoadPhotoMaker
+from .motion import JoinTransitions, PlanTransitions
 from .prose import SplitStory
 from .story import EncodeStory, StoryScript
 
@@ -24,5 +25,6 @@ class FabulaExtension(ComfyExtension):
         script_check.register()
         return [
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
-            LoadPhotoMaker, CharacterReference, FaceEmbeds, EncodeIdentity, ComicPage, SaveComic, LoadDemo,
+            LoadPhotoMaker, CharacterReference, FaceEmbeds, EncodeIdentity, ComicPage, SaveComic,
+            PlanTransitions, JoinTransitions, LoadDemo,
         ]

@@ -31,6 +31,8 @@ CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
         ["clip", "id_encoder", "references", "story", "trigger_word", "style_strength", "width", "height"],
         ["sigmas", "images_per_panel", "panels", "id_length"], ["CONDITIONING", "CONDITIONING", "CONDITIONING", "LATENT"],
     ),
+    "Fabula_PlanTransitions": (["keyframes", "seconds", "fps", "decoder"], [], ["INT", "INT", "FLOAT"]),
+    "Fabula_JoinTransitions": (["transitions"], ["keyframes", "match_colours"], ["IMAGE", "INT"]),
     "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE"]),
 }
 
