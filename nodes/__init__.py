@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..host import folders, id_encoder, language_model, script_check
+from ..host import folders, id_encoder, language_model, motion_predictor, script_check
 from .character import LoadCharacter, PictureCharacter, SaveCharacter
 from .comic import ComicPage, SaveComic
 from .consistency import ConsistentAttention
 from .demo import LoadDemo
 from .director import StoryDirector
 from .identity import CharacterReference, EncodeIdentity, FaceEmbeds, LoadPhotoMaker
-from .motion import JoinTransitions, PlanTransitions
+from .motion import JoinTransitions, LoadMotionPredictor, MotionToSVD, PlanTransitions, PredictMotion, TransitionLatents
 from .prose import SplitStory
 from .story import EncodeStory, StoryScript
 
@@ -22,9 +22,10 @@ class FabulaExtension(ComfyExtension):
         folders.register()
         id_encoder.register()
         language_model.register()
+        motion_predictor.register()
         script_check.register()
         return [
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
             LoadPhotoMaker, CharacterReference, FaceEmbeds, EncodeIdentity, ComicPage, SaveComic,
-            PlanTransitions, JoinTransitions, LoadDemo,
+            LoadMotionPredictor, PredictMotion, TransitionLatents, MotionToSVD, PlanTransitions, JoinTransitions, LoadDemo,
         ]

@@ -1,15 +1,125 @@
-"""From keyframes to one film: `Fabula_PlanTransitions`, `Fabula_JoinTransitions`."""
+"""From keyframes to one film: `Fabula_LoadMotionPredictor`, `Fabula_PredictMotion`, `Fabula_TransitionLatents`, `Fabula_MotionToSVD`,
+`Fabula_PlanTransitions`, `Fabula_JoinTransitions`."""
 
 from __future__ import annotations
 
 import torch
 from comfy_api.latest import io
 
+from ..host import motion_predictor
+from ..host.motion_predictor import predict_motion
+from ..host.motion_svd import motion_to_svd, transition_latents
 from ..motion.joining import join
 from ..motion.timeline import DECODERS, film_frames, nearest_length
 from .choices import check_choices
+from .types import MotionType, PredictorType
 
 CATEGORY = "Fabula/motion"
+
+
+class LoadMotionPredictor(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Fabula_LoadMotionPredictor",
+            display_name="Load Motion Predictor",
+            category=CATEGORY,
+            description="What says how the pictures change between two keyframes: an interpolation, or a trained semantic motion predictor.",
+            inputs=[
+                io.Combo.Input(
+                    "predictor_name", options=motion_predictor.names(),
+                    tooltip="linear, slerp and eased need no file. Trained ones lie in models/fabula_motion.",
+                ),
+            ],
+            outputs=[PredictorType.Output(display_name="predictor", tooltip="For Predict Motion.")],
+        )
+
+    @classmethod
+    def execute(cls, predictor_name: str) -> io.NodeOutput:
+        return io.NodeOutput(motion_predictor.load_predictor("Fabula_LoadMotionPredictor", predictor_name))
+
+
+class PredictMotion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Fabula_PredictMotion",
+            display_name="Predict Motion",
+            category=CATEGORY,
+            description="What CLIP would see in each frame between the keyframes: StoryDiffusion's motion in semantic space.",
+            inputs=[
+                PredictorType.Input("predictor", tooltip="From Load Motion Predictor."),
+                io.ClipVision.Input("clip_vision", tooltip="The CLIP vision model that the decoder knows: ViT-H for SVD."),
+                io.Image.Input("keyframes", tooltip="The pictures that the film goes through, such as the panels of a story; at least two."),
+                io.Int.Input("frames", default=14, min=2, max=4096, tooltip="Frames of a transition, its two keyframes included."),
+                io.Float.Input("strength", default=1.0, min=0.0, max=4.0, step=0.05, tooltip="0: linear interpolation. 1: what the predictor says."),
+                io.Combo.Input(
+                    "space", options=list(motion_predictor.READ_SPACES), optional=True, default=motion_predictor.READ_SPACES[0],
+                    tooltip="Which of CLIP's features: pooled, one a picture, is what SVD reads.",
+                ),
+            ],
+            outputs=[
+                MotionType.Output(display_name="motion", is_output_list=True, tooltip="A list, one a transition: what follows is done for each."),
+                io.Int.Output(display_name="total", tooltip="Frames of the whole film."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, predictor, clip_vision, keyframes, frames: int, strength: float, space: str = motion_predictor.READ_SPACES[0]) -> io.NodeOutput:
+        check_choices(cls, space=space)
+        motion = predict_motion("Fabula_PredictMotion", predictor, clip_vision, keyframes, frames, strength, space)
+        return io.NodeOutput(motion, film_frames(len(keyframes), frames))
+
+
+class TransitionLatents(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Fabula_TransitionLatents",
+            display_name="Transition Latents",
+            category=CATEGORY,
+            description="Latents of the transitions between keyframes, a frame a row: the keyframes stay, the frames between are drawn.",
+            inputs=[
+                io.Vae.Input("vae", tooltip="Of the checkpoint that draws the frames."),
+                io.Image.Input("keyframes", tooltip="The pictures that the film goes through, at least two."),
+                io.Int.Input("frames", default=16, min=2, max=4096, tooltip="Frames of a transition, its two keyframes included."),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", is_output_list=True, tooltip="A list, one a transition, for the sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, vae, keyframes, frames: int) -> io.NodeOutput:
+        return io.NodeOutput(transition_latents("Fabula_TransitionLatents", vae, keyframes, frames))
+
+
+class MotionToSVD(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Fabula_MotionToSVD",
+            display_name="Motion To SVD",
+            category=CATEGORY,
+            description="Predicted motion for Stable Video Diffusion: each frame gets its own row of what it shows.",
+            inputs=[
+                MotionType.Input("motion", tooltip="From Predict Motion, space pooled."),
+                io.Vae.Input("vae", tooltip="Of the SVD checkpoint."),
+                io.Image.Input("keyframes", tooltip="The same keyframes as Predict Motion's."),
+                io.Int.Input("width", default=1024, min=16, max=8192, step=8, tooltip="Width of the film in pixels."),
+                io.Int.Input("height", default=576, min=16, max=8192, step=8, tooltip="Height of the film in pixels."),
+                io.Int.Input("fps", default=6, min=1, max=1024, tooltip="What SVD is told: frames a second."),
+                io.Int.Input("motion_bucket_id", default=127, min=1, max=1023, tooltip="How much shall move."),
+                io.Float.Input("augmentation_level", default=0.0, min=0.0, max=10.0, step=0.01, tooltip="Noise on the start frame: more, and the film keeps less to it."),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive", tooltip="One row a frame."),
+                io.Conditioning.Output(display_name="negative", tooltip="One row a frame."),
+                io.Latent.Output(display_name="latent", tooltip="Empty, one row a frame."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, motion, vae, keyframes, width: int, height: int, fps: int, motion_bucket_id: int, augmentation_level: float) -> io.NodeOutput:
+        return io.NodeOutput(*motion_to_svd(motion, vae, keyframes, width, height, fps, motion_bucket_id, augmentation_level))
 
 
 class PlanTransitions(io.ComfyNode):

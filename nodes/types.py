@@ -9,3 +9,5 @@ CharacterType = io.Custom("FABULA_CHARACTER")
 IdEncoderType = io.Custom("FABULA_ID_ENCODER")
 ReferencesType = io.Custom("FABULA_REFERENCES")
 FaceEmbedsType = io.Custom("FACE_EMBEDS")  # (photos, width) tensors; the name that the packs around insightface use
+PredictorType = io.Custom("FABULA_PREDICTOR")
+MotionType = io.Custom("FABULA_MOTION")

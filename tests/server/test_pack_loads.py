@@ -31,6 +31,12 @@ CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
         ["clip", "id_encoder", "references", "story", "trigger_word", "style_strength", "width", "height"],
         ["sigmas", "images_per_panel", "panels", "id_length"], ["CONDITIONING", "CONDITIONING", "CONDITIONING", "LATENT"],
     ),
+    "Fabula_LoadMotionPredictor": (["predictor_name"], [], ["FABULA_PREDICTOR"]),
+    "Fabula_PredictMotion": (["predictor", "clip_vision", "keyframes", "frames", "strength"], ["space"], ["FABULA_MOTION", "INT"]),
+    "Fabula_TransitionLatents": (["vae", "keyframes", "frames"], [], ["LATENT"]),
+    "Fabula_MotionToSVD": (
+        ["motion", "vae", "keyframes", "width", "height", "fps", "motion_bucket_id", "augmentation_level"], [], ["CONDITIONING", "CONDITIONING", "LATENT"],
+    ),
     "Fabula_PlanTransitions": (["keyframes", "seconds", "fps", "decoder"], [], ["INT", "INT", "FLOAT"]),
     "Fabula_JoinTransitions": (["transitions"], ["keyframes", "match_colours"], ["IMAGE", "INT"]),
     "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE"]),

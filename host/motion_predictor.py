@@ -1,0 +1,124 @@
+"""Keyframes into CLIP's features, and those of the frames between them, by a predictor or by an interpolation that needs no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import comfy.model_management
+import folder_paths
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from ..motion.checkpoint import load
+from ..motion.interpolation import MODES, interpolate
+from ..motion.predictor import SPACES, MotionPredictor
+
+FOLDER = "fabula_motion"
+READ_SPACES = SPACES[:2]  # what a CLIP_VISION gives by itself
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What the socket FABULA_MOTION carries, one a transition.
+
+    index: from 0. space: of the features. features: (frames, tokens, channels), the keyframes' own first and last. black: those of a black picture, (tokens,
+    channels), what image prompts take for nothing.
+    """
+
+    index: int
+    space: str
+    features: torch.Tensor
+    black: torch.Tensor
+
+    @property
+    def frames(self) -> int:
+        return len(self.features)
+
+
+class Predictor:
+    """What the socket FABULA_PREDICTOR carries: a mode of `interpolate`, or a trained MotionPredictor in a ModelPatcher, which the host loads and frees."""
+
+    def __init__(self, name: str, patcher: ModelPatcher | None = None) -> None:
+        self.name = name
+        self.patcher = patcher
+
+    @property
+    def space(self) -> str | None:
+        """The features that it reads; None: any."""
+        return None if self.patcher is None else self.patcher.model.sizes.space
+
+    @torch.inference_mode()
+    def predict(self, start: torch.Tensor, end: torch.Tensor, frames: int, strength: float) -> torch.Tensor:
+        """(tokens, channels) twice to (frames, tokens, channels), on the CPU or wherever `start` is."""
+        if self.patcher is None:
+            straight = interpolate(start, end, frames)
+            return straight if self.name == "linear" else torch.lerp(straight, interpolate(start, end, frames, self.name), strength)
+        comfy.model_management.load_model_gpu(self.patcher)
+        device = self.patcher.load_device
+        found = self.patcher.model(start[None].to(device), end[None].to(device), frames, strength)[0]
+        return found.to(start.device)
+
+
+def register() -> None:
+    """Adds models/fabula_motion; folders that the user's extra_model_paths.yaml has named stay."""
+    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir, FOLDER)))
+    paths, suffixes = folder_paths.folder_names_and_paths[FOLDER]
+    folder_paths.folder_names_and_paths[FOLDER] = (paths, set(suffixes) | {".safetensors"})
+
+
+def names() -> list[str]:
+    return [*MODES, *folder_paths.get_filename_list(FOLDER)]
+
+
+def load_predictor(node: str, name: str) -> Predictor:
+    """Raises: ValueError for a file that is not there or cannot be read."""
+    if name in MODES:
+        return Predictor(name)
+    path = folder_paths.get_full_path(FOLDER, name)
+    if path is None:
+        raise ValueError(f"{node}: input 'predictor_name' is {name!r}, which is not in models/{FOLDER}. There are: {', '.join(names())}.")
+    try:
+        model = load(Path(path))
+    except ValueError as error:
+        raise ValueError(f"{node}: input 'predictor_name': {error}") from error
+    return Predictor(name, _patcher(model))
+
+
+def _patcher(model: MotionPredictor) -> ModelPatcher:
+    device, offload = comfy.model_management.text_encoder_device(), comfy.model_management.text_encoder_offload_device()
+    return ModelPatcher(model.to(offload), load_device=device, offload_device=offload)
+
+
+def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torch.Tensor, frames: int, strength: float, space: str) -> list[Transition]:
+    """One transition between each two neighbours of `keyframes`, (N, height, width, channels) in 0..1.
+
+    Raises: ValueError for fewer than two keyframes, fewer than two frames, or a CLIP_VISION that the predictor does not fit.
+    """
+    if clip_vision is None:
+        raise ValueError(f"{node}: input 'clip_vision' is empty: the checkpoint has none in it. Load one with CLIPVisionLoader.")
+    if len(keyframes) < 2:
+        raise ValueError(f"{node}: input 'keyframes' has {len(keyframes)} picture. A film goes from one to another: give at least two.")
+    if frames < 2:
+        raise ValueError(f"{node}: input 'frames' is {frames}. The two keyframes are two of a transition's frames: give at least 2.")
+    if predictor.space not in (None, space):
+        raise ValueError(f"{node}: input 'predictor' ({predictor.name}) reads CLIP's {predictor.space} features. Set input 'space' to {predictor.space}.")
+    features = _encode(clip_vision, torch.cat([keyframes, torch.zeros_like(keyframes[:1])]), space)
+    if predictor.patcher is not None and features.shape[1:] != (predictor.patcher.model.sizes.tokens, predictor.patcher.model.sizes.channels):
+        sizes = predictor.patcher.model.sizes
+        raise ValueError(
+            f"{node}: input 'clip_vision' gives {features.shape[1]} tokens of {features.shape[2]} channels, but input 'predictor' ({predictor.name}) reads "
+            f"{sizes.tokens} of {sizes.channels}. Load the CLIP vision model that it was trained with."
+        )
+    return [
+        Transition(index, space, predictor.predict(start, end, frames, strength), features[-1])
+        for index, (start, end) in enumerate(zip(features[:-1], features[1:-1]))
+    ]
+
+
+def _encode(clip_vision, pictures: Sequence, space: str) -> torch.Tensor:
+    """(pictures, tokens, channels), float32."""
+    seen = clip_vision.encode_image(pictures)
+    features = seen.image_embeds[:, None] if space == "pooled" else seen.penultimate_hidden_states
+    return features.float()

@@ -1,0 +1,62 @@
+"""Predicted motion as the conditioning of Stable Video Diffusion: one context row a frame."""
+
+from __future__ import annotations
+
+import comfy.utils
+import torch
+
+from .motion_predictor import Transition
+
+NODE = "Fabula_MotionToSVD"
+CHANNELS = 1024  # of SVD's context: the pooled features of CLIP ViT-H
+
+
+def motion_to_svd(motion: Transition, vae, keyframes: torch.Tensor, width: int, height: int, fps: int, motion_bucket_id: int,
+                  augmentation_level: float) -> tuple[list, list, dict]:
+    """positive, negative and an empty latent for one transition.
+
+    The net's temporal layers read the first row of the context alone. They get what is true of the whole clip, both keyframes' rows, in `time_conditioning`,
+    so that the first frame's row does not stand for all.
+
+    Raises: ValueError for features of another kind, and a transition that the keyframes do not have.
+    """
+    if motion.space != "pooled" or motion.features.shape[1:] != (1, CHANNELS):
+        raise ValueError(
+            f"{NODE}: input 'motion' has {motion.space} features, {tuple(motion.features.shape[1:])} a frame, but SVD reads 1 pooled row of {CHANNELS}. Set "
+            "Fabula_PredictMotion's 'space' to pooled, with the CLIP vision of the SVD checkpoint (ViT-H)."
+        )
+    if motion.index + 1 >= len(keyframes):
+        raise ValueError(f"{NODE}: input 'keyframes' has {len(keyframes)} pictures, too few for transition {motion.index + 1}. Connect those of Fabula_PredictMotion.")
+    for name, size in (("width", width), ("height", height)):
+        if size % 8:
+            raise ValueError(f"{NODE}: input '{name}' is {size}, but must be a multiple of 8; {size // 8 * 8} is near.")
+    start = keyframes[motion.index:motion.index + 1, ..., :3]
+    pixels = comfy.utils.common_upscale(start.movedim(-1, 1), width, height, "bilinear", "center").movedim(1, -1)
+    if augmentation_level > 0:
+        noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(motion.index))
+        pixels = pixels + noise.to(pixels) * augmentation_level
+    still = vae.encode(pixels)
+    shared = {"motion_bucket_id": motion_bucket_id, "fps": fps, "augmentation_level": augmentation_level}
+    whole = motion.features[[0, -1]].transpose(0, 1)  # (1, 2, channels)
+    positive = [[motion.features.clone(), {**shared, "concat_latent_image": still, "time_conditioning": whole}]]
+    # As many rows as the positive: the host would repeat one of them otherwise, which is the same, but says so with no shape.
+    negative = [[torch.zeros_like(motion.features), {**shared, "concat_latent_image": torch.zeros_like(still), "time_conditioning": torch.zeros_like(whole)}]]
+    return positive, negative, {"samples": torch.zeros(motion.frames, 4, height // 8, width // 8)}
+
+
+def transition_latents(node: str, vae, keyframes: torch.Tensor, frames: int) -> list[dict]:
+    """A LATENT for each transition, (frames, channels, height / 8, width / 8): both ends are the encoded keyframes, held by a noise mask; the frames between go
+    from one to the other, and are free.
+
+    Raises: ValueError for fewer than two keyframes or frames.
+    """
+    if len(keyframes) < 2:
+        raise ValueError(f"{node}: input 'keyframes' has {len(keyframes)} picture. A film goes from one to another: give at least two.")
+    if frames < 2:
+        raise ValueError(f"{node}: input 'frames' is {frames}. The two keyframes are two of a transition's frames: give at least 2.")
+    encoded = torch.cat([vae.encode(keyframe[None, ..., :3]) for keyframe in keyframes])
+    if encoded.ndim != 4:
+        raise ValueError(f"{node}: input 'vae' makes latents of shape {tuple(encoded.shape)}, those of a video model. Use the VAE of an SD1.5 or SDXL checkpoint.")
+    tau = torch.linspace(0, 1, frames)[:, None, None, None]
+    mask = ((tau > 0) & (tau < 1)).float().expand(frames, 1, *encoded.shape[2:]).clone()
+    return [{"samples": torch.lerp(start, end, tau), "noise_mask": mask.clone()} for start, end in zip(encoded, encoded[1:])]

@@ -1,0 +1,201 @@
+"""Keyframes to predicted features and on to a real SVD network of the host's, in small."""
+
+import json
+
+import comfy.clip_vision
+import comfy.model_base
+import comfy.model_patcher
+import comfy.supported_models
+import folder_paths
+import pytest
+import torch
+from fabula.host import motion_predictor
+from fabula.host.motion_svd import motion_to_svd, transition_latents
+from fabula.host.render import sample
+from fabula.motion.checkpoint import save
+from fabula.motion.interpolation import interpolate
+from fabula.motion.predictor import MotionPredictor, Sizes
+from fabula.nodes.motion import LoadMotionPredictor, MotionToSVD, PredictMotion, TransitionLatents
+
+FRAMES, WIDTH = 5, 32
+CLIP = {
+    "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 1, "image_size": 28, "patch_size": 14, "num_channels": 3,
+    "projection_dim": 1024, "hidden_act": "gelu", "model_type": "clip_vision_model", "layer_norm_eps": 1e-5,
+}
+SVD = {
+    "image_size": 32, "in_channels": 8, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1], "channel_mult": [1, 2], "transformer_depth": [1, 1],
+    "transformer_depth_middle": 1, "transformer_depth_output": [1, 1, 1, 1], "use_linear_in_transformer": True, "context_dim": 1024, "adm_in_channels": 768,
+    "num_classes": "sequential", "use_spatial_transformer": True, "use_temporal_attention": True, "use_temporal_resblock": True, "legacy": False,
+    "extra_ff_mix_layer": True, "use_spatial_context": True, "merge_strategy": "learned_with_images", "merge_factor": 0.0, "video_kernel_size": [3, 1, 1],
+    "num_head_channels": 32, "num_heads": -1, "attn_precision": torch.float32,
+}
+
+
+@pytest.fixture(scope="module")
+def clip_vision(tmp_path_factory):
+    config = tmp_path_factory.mktemp("clip") / "config.json"
+    config.write_text(json.dumps(CLIP))
+    made = comfy.clip_vision.ClipVisionModel(config)
+    torch.manual_seed(5)
+    made.load_sd({name: torch.randn_like(value) * (0.1 if value.ndim > 1 else 0.5) for name, value in made.get_sd().items()})
+    return made
+
+
+@pytest.fixture(scope="module")
+def svd():
+    config = comfy.supported_models.SVD_img2vid(dict(SVD))
+    config.unet_config = {**SVD, "dtype": torch.float32}
+    torch.manual_seed(6)
+    model = comfy.model_base.SVD_img2vid(config)
+    for name, value in model.diffusion_model.state_dict().items():
+        value.copy_(torch.randn_like(value) * 0.1 if value.ndim > 1 else torch.full_like(value, float(name.endswith("weight"))))
+    cpu = torch.device("cpu")
+    return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
+
+
+@pytest.fixture(scope="module")
+def vae():
+    from fabula.demo import models
+
+    return models.load_vae()
+
+
+@pytest.fixture()
+def keyframes():
+    return torch.rand(3, 64, 96, 3, generator=torch.Generator().manual_seed(7))
+
+
+@pytest.fixture()
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "fabula_motion", ([str(tmp_path)], {".safetensors"}))
+    return tmp_path
+
+
+def predict(clip_vision, keyframes, name="linear", **options):
+    (predictor,) = LoadMotionPredictor.execute(name).args
+    return PredictMotion.execute(predictor, clip_vision, keyframes, options.pop("frames", FRAMES), options.pop("strength", 1.0), **options).args
+
+
+@pytest.mark.parametrize(("space", "shape"), [("pooled", (1, 1024)), ("penultimate", (5, 64))])
+def test_each_transition_goes_from_keyframe_to_keyframe(clip_vision, keyframes, space, shape):
+    seen = [clip_vision.encode_image(keyframe[None]) for keyframe in keyframes]
+    ends = [(each.image_embeds[:, None] if space == "pooled" else each.penultimate_hidden_states)[0] for each in seen]
+    motion, total = predict(clip_vision, keyframes, space=space)
+    assert total == 2 * (FRAMES - 1) + 1 and [each.index for each in motion] == [0, 1]
+    for number, each in enumerate(motion):
+        assert each.features.shape == (FRAMES, *shape) and each.black.shape == shape and each.frames == FRAMES
+        assert torch.allclose(each.features, interpolate(ends[number], ends[number + 1], FRAMES), atol=1e-5)
+
+
+def test_modes_differ_and_strength_goes_from_linear_to_them(clip_vision, keyframes):
+    found = {name: predict(clip_vision, keyframes, name)[0][0].features for name in ("linear", "slerp", "eased")}
+    assert not torch.allclose(found["linear"], found["slerp"]) and not torch.allclose(found["linear"], found["eased"])
+    for name in ("slerp", "eased"):
+        assert torch.allclose(predict(clip_vision, keyframes, name, strength=0.0)[0][0].features, found["linear"], atol=1e-6)
+
+
+def test_a_trained_predictor_is_loaded_and_used(clip_vision, keyframes, folder):
+    torch.manual_seed(1)
+    model = MotionPredictor(Sizes("pooled", 1, 1024, width=WIDTH, layers=1, heads=2)).eval()
+    torch.nn.init.normal_(model.head.weight, std=0.5)
+    save(model, folder / "walk.safetensors")
+    assert motion_predictor.names() == ["linear", "slerp", "eased", "walk.safetensors"]
+    straight = predict(clip_vision, keyframes)[0][1].features
+    learned = predict(clip_vision, keyframes, "walk.safetensors")[0][1].features
+    with torch.inference_mode():
+        wanted = model(straight[None, 0], straight[None, -1], FRAMES)[0]
+    assert torch.allclose(learned, wanted, atol=1e-5) and not torch.allclose(learned, straight)
+    assert torch.equal(learned[[0, -1]], straight[[0, -1]])
+    with pytest.raises(ValueError, match="Fabula_PredictMotion: input 'predictor' .walk.safetensors. reads CLIP's pooled features. Set input 'space' to pooled"):
+        predict(clip_vision, keyframes, "walk.safetensors", space="penultimate")
+    save(MotionPredictor(Sizes("pooled", 1, 768, width=WIDTH, layers=1, heads=2)), folder / "other.safetensors")
+    with pytest.raises(ValueError, match="input 'clip_vision' gives 1 tokens of 1024 channels, but input 'predictor' .other.safetensors. reads 1 of 768"):
+        predict(clip_vision, keyframes, "other.safetensors")
+
+
+def test_predictors_that_are_refused(folder):
+    (folder / "torn.safetensors").write_bytes(b"no tensors")
+    for name, words in (("torn.safetensors", "torn.safetensors cannot be read"), ("none", "'none', which is not in models/fabula_motion. There are: linear")):
+        with pytest.raises(ValueError, match=f"Fabula_LoadMotionPredictor: input 'predictor_name'.*{words}"):
+            LoadMotionPredictor.execute(name)
+
+
+def test_wrong_keyframes_are_named(clip_vision, keyframes, vae):
+    with pytest.raises(ValueError, match="Fabula_PredictMotion: input 'keyframes' has 1 picture"):
+        predict(clip_vision, keyframes[:1])
+    with pytest.raises(ValueError, match="Fabula_PredictMotion: input 'frames' is 1"):
+        predict(clip_vision, keyframes, frames=1)
+    with pytest.raises(ValueError, match="Fabula_PredictMotion: input 'clip_vision' is empty"):
+        predict(None, keyframes)
+    with pytest.raises(ValueError, match="Fabula_TransitionLatents: input 'keyframes' has 1 picture"):
+        transition_latents("Fabula_TransitionLatents", vae, keyframes[:1], 4)
+    motion = predict(clip_vision, keyframes)[0][1]
+    with pytest.raises(ValueError, match="Fabula_MotionToSVD: input 'keyframes' has 2 pictures, too few for transition 2"):
+        motion_to_svd(motion, vae, keyframes[:2], 64, 64, 6, 127, 0.0)
+    with pytest.raises(ValueError, match="Fabula_MotionToSVD: input 'width' is 100, but must be a multiple of 8; 96 is near"):
+        motion_to_svd(motion, vae, keyframes, 100, 64, 6, 127, 0.0)
+    with pytest.raises(ValueError, match="Fabula_MotionToSVD: input 'motion' has penultimate features"):
+        motion_to_svd(predict(clip_vision, keyframes, space="penultimate")[0][0], vae, keyframes, 64, 64, 6, 127, 0.0)
+
+
+def test_a_latent_a_transition_whose_ends_are_held(vae, keyframes):
+    (latents,) = TransitionLatents.execute(vae, keyframes, FRAMES).args
+    assert len(latents) == 2
+    for number, latent in enumerate(latents):
+        samples, mask = latent["samples"], latent["noise_mask"]
+        assert samples.shape == (FRAMES, 4, 8, 12) and mask.shape == (FRAMES, 1, 8, 12)
+        assert torch.allclose(samples[[0]], vae.encode(keyframes[[number]]), atol=1e-5) and torch.allclose(samples[[-1]], vae.encode(keyframes[[number + 1]]), atol=1e-5)
+        assert mask[:, 0, 0, 0].tolist() == [0, 1, 1, 1, 0]
+
+
+def test_held_frames_come_out_of_the_sampler_as_they_went_in(vae, keyframes, model, clip):
+    from fabula.host.encode_story import encode_story
+    from fabula.story.script import parse_story
+
+    (latents,) = TransitionLatents.execute(vae, keyframes, FRAMES).args
+    conditioning = encode_story(clip, parse_story("", "[NC] a house", "(No style)", ""), 96, 64)
+    found = sample(model, *conditioning, latents[0], 1, 4, 3.0)
+    assert torch.allclose(found[[0, -1]], latents[0]["samples"][[0, -1]], atol=1e-4) and not torch.allclose(found[1:-1], latents[0]["samples"][1:-1], atol=0.1)
+
+
+def svd_inputs(clip_vision, keyframes, vae, features=None, augmentation=0.0):
+    motion = predict(clip_vision, keyframes)[0][0]
+    if features is not None:
+        motion = motion_predictor.Transition(0, "pooled", features(motion.features), motion.black)
+    return MotionToSVD.execute(motion, vae, keyframes, 64, 64, 6, 127, augmentation).args
+
+
+def run(svd, inputs, seed=1):
+    return sample(svd, inputs[0], inputs[1], inputs[2], seed, 3, 2.5, scheduler="karras")
+
+
+def test_svd_gets_one_row_a_frame_and_the_whole_apart(clip_vision, keyframes, vae, svd):
+    positive, negative, latent = svd_inputs(clip_vision, keyframes, vae)
+    assert positive[0][0].shape == negative[0][0].shape == (FRAMES, 1, 1024) and latent["samples"].shape == (FRAMES, 4, 8, 8)
+    assert positive[0][1]["time_conditioning"].shape == (1, 2, 1024) and not negative[0][0].any()
+    assert positive[0][1]["concat_latent_image"].shape == (1, 4, 8, 8)
+    assert torch.isfinite(run(svd, (positive, negative, latent))).all()
+
+
+def test_a_frame_s_row_changes_that_frame_most(clip_vision, keyframes, vae, svd):
+    """Also the first: without the row for the whole, the temporal layers would read it for all."""
+    before = run(svd, svd_inputs(clip_vision, keyframes, vae))
+    for frame in (0, 2):
+        def turned(features, frame=frame):
+            features = features.clone()
+            features[frame] = -features[frame]
+            return features
+
+        inputs = svd_inputs(clip_vision, keyframes, vae, turned)
+        inputs[0][0][1]["time_conditioning"] = svd_inputs(clip_vision, keyframes, vae)[0][0][1]["time_conditioning"]
+        changed = (run(svd, inputs) - before).abs().mean((1, 2, 3))
+        others = torch.cat([changed[:frame], changed[frame + 1:]])
+        assert changed.argmax() == frame and changed[frame] > 2 * others.max()
+
+
+def test_noise_on_the_start_frame_repeats(clip_vision, keyframes, vae):
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first, second = (svd_inputs(clip_vision, keyframes, vae, augmentation=0.3)[0][0][1]["concat_latent_image"] for _ in range(2))
+    plain = svd_inputs(clip_vision, keyframes, vae)[0][0][1]["concat_latent_image"]
+    assert torch.equal(first, second) and not torch.allclose(first, plain) and torch.equal(torch.get_rng_state(), state)
