@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from .model import Character, Mistake
 from .options import find_aliases
 from .speech import spoken
-from .text import TAG, is_no_character, lines, says_something, split_caption
+from .text import TAG, WIDE_TAG, is_no_character, lines, says_something, split_caption
 
 _SUGGEST_UP_TO = 60  # difflib is quadratic: a tag longer than this is no misspelt name
 
@@ -68,7 +68,7 @@ def parse_characters(text: str, mistakes: list[Mistake]) -> list[Character]:
         def wrong(message: str, remedy: str, number: int = number, line: str = line) -> None:
             mistakes.append(Mistake("characters", number, line, message, remedy))
 
-        match = TAG.match(line)
+        match = TAG.match(line) or WIDE_TAG.match(line)
         if not match:
             wrong("a character begins with its name in square brackets", "Write: [Name] what it looks like.")
             continue
@@ -84,7 +84,7 @@ def parse_characters(text: str, mistakes: list[Mistake]) -> list[Character]:
             characters.append(Character(tag, description, aliases))
             if not says_something(description):
                 wrong(f"[{tag}] has no description", f'Write what it looks like: "[{tag}] a woman in a red coat".')
-            elif TAG.match(description):
+            elif TAG.match(description) or WIDE_TAG.match(description):
                 wrong("a line has room for one character only", "Give every character a line of its own.")
     _check_aliases(characters, found, mistakes)
     return characters

@@ -42,7 +42,7 @@ _LISTED = 20  # mistakes named to the model or the user: more of them say nothin
 _QUOTED = 40  # characters of a text quoted in a mistake
 _THOUGHTS_END, _THOUGHTS_START = "</think>", "<think>"
 _SPEECH_COLON = re.compile(f" ?[:\uff1a] ?(?=[{OPENING_MARKS}])")
-_SIGNS = re.compile(r"[\[\]#]")
+_SIGNS = re.compile("[\\[\\]\u3010\u3011\uff3b\uff3d#]")
 _NUMBER_SIGN = re.compile("# ?(?=[0-9])")
 _KINDS = {str: "a text", list: "a list"}
 

@@ -7,7 +7,7 @@ import re
 from .cast import Cast
 from .options import OPTION_START
 from .speech import OPENING_MARKS, QUOTE_MARKS, any_name
-from .text import TAG
+from .text import TAG, WIDE_TAG
 
 _NUMBER = re.compile(r"#\s*(?=\d)")
 # No other sign stands for a # that is neither: the built-in font has none, so that a page would fail on what nobody has typed.
@@ -17,6 +17,7 @@ _NUMBER_SIGN = re.compile(r"(?<!\S)#+ |#+")
 _SYNTAX = re.compile(rf"[{QUOTE_MARKS}{{}}\\]")  # quotes, and the host's signs for weights
 _SINGLE_QUOTE = re.compile(r"(?:\u2018|(?<![\w\]])['\u2019]|['\u2019](?![\w\[]))(?![^\[]*\])")  # no apostrophe, and not within a tag
 _CURLY_APOSTROPHE = re.compile(r"\u2019(?![^\[]*\])")
+_ROUND = str.maketrans("[]\u3010\u3011\uff3b\uff3d", "()\uff08\uff09\uff08\uff09")
 _BREAK = re.compile(r"\bBREAK\b")
 _PART = re.compile(r"(\[[^\[\]]*\])")
 _ASIDE = re.compile(r"\s*[()]\s*")  # more than a pair of commas to the host
@@ -27,8 +28,9 @@ _EMBEDDING = re.compile(r"\bembedding:", re.I)
 
 def escape(text: str, cast: Cast) -> str:
     """Brackets become round ones, those around a known name go; a # becomes a word or goes: "No. 2", "C sharp", "cats"."""
-    text = TAG.sub(lambda match: match[1] if cast.find(match[1].strip()) else f"({match[1]})", text)
-    text = _NUMBER.sub("No. ", text.replace("[", "(").replace("]", ")"))
+    for pattern in (TAG, WIDE_TAG):
+        text = pattern.sub(lambda match: match[1] if cast.find(match[1].strip()) else match[0].translate(_ROUND), text)
+    text = _NUMBER.sub("No. ", text.translate(_ROUND))
     return _NUMBER_SIGN.sub("", _BETWEEN_WORDS.sub(" ", _SHARP.sub(r"\1 sharp", text)))
 
 

@@ -15,7 +15,7 @@ EXAMPLES = {
     "crop": "crop=16:9",
 }
 _QUOTED = r'"[^"]*"|\u201c[^\u201c\u201d]*\u201d'
-_AHEAD = r"(?<![^\s\]#])"  # white space, a tag, or the # itself
+_AHEAD = "(?<![^\\s\\]\u3011\uff3d#])"  # white space, a tag, or the # itself
 OPTION_START = re.compile(rf"{_AHEAD}([A-Za-z_][A-Za-z_0-9]*)=")
 OPTION = re.compile(rf"{OPTION_START.pattern}({_QUOTED}|\S*)")
 QUOTED_OPTION = re.compile(rf"{_AHEAD}(?:{'|'.join(EXAMPLES)}|alias)=(?:{_QUOTED})")

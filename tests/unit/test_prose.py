@@ -551,7 +551,7 @@ UGLY_CAST = (
 )
 UGLY = [
     *("Mia", "Guard #2", "小明", "a b: c", 'x "y"', "a seed=3", "he", "They", "his", " said ", "said Mia", "说", "：", "[", "]", "[]"),
-    *("[Mia]", "[NC]", "#", "//", "##", "\n", "\n\n", "\n// ", "\n##", "seed=", 'seed="', "style=“", '"', "“", "”", "「", "」", "«", "»"),
+    *("[Mia]", "【Mia】", "［a】", "【", "］", "[NC]", "#", "//", "##", "\n", "\n\n", "\n// ", "\n##", "seed=", 'seed="', "style=“", '"', "“", "”", "「", "」", "«", "»"),
     *("„", "‘", "’", "'", "Bob: '", "mia: »", ":", ": ", 'Mia: "', "Mia: “a”", 'Bob: ""', ",", ".", ". ", "! ", "?", "…", "😀", "\x00", "\x1b[31m"),
     *("\u202eabc\u202c", "مرحبا ", "\ufeff", "\u0301", "=", 'alias="', "crop=1:2 ", "(a:1.3)", "\\", "BREAK", "embedding:x", "ran"),
     *("The next day ", "第二天", "翌朝", "と言った", "So, ", "#7", "\u2028", "\t", "\r", "***", " ", " ", "the girl", "The old man", "“I am"),
@@ -570,6 +570,7 @@ def test_any_text_becomes_a_script_that_can_be_read(seed, caplog):
 
 @pytest.mark.parametrize(("text", "prompt", "caption"), [
     ("A [small] house.", "A, small, house", "A (small) house."),
+    ("A 【small】 ［red house.", "A （small） （red house", "A （small） （red house."),
     ("// A house", "A house", "// A house"),
     ("#1 is a house of C#.", "No. 1 is a house of C sharp", "No. 1 is a house of C sharp."),
     ("The #cats of page#part press # twice.", "The cats of page part press twice", "The cats of page part press twice."),

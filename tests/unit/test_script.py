@@ -85,6 +85,24 @@ def test_tags_of_any_script(tag):
     assert (one.prompt, one.characters) == ("a friend waves", (tag,))
 
 
+def test_tags_in_the_brackets_of_chinese_and_japanese_input_are_tags():
+    cast = "【Mia】 a girl, 【red】 coat\n［Bob］a man"
+    one = panel("【Mia】 jumps over ［ bob ］", cast)
+    assert (one.prompt, one.caption, one.characters) == ("a girl, 【red】 coat jumps over a man", "Mia jumps over bob", ("Mia", "Bob"))
+    assert print_story(story("【NC】 rain # 【Mia】 waits", cast)) == ("[Mia] a girl, 【red】 coat\n[Bob] a man", "[NC] rain # 【Mia】 waits")
+    assert print_story(story("【Mia】 jumps # ［mia］：“Hi”", cast))[1] == '[Mia] jumps #  [Mia]: "Hi"'
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ("【Eve】 jumps", "no character is called [Eve]"), ("［Mia jumps", "has no partner"), ("[Mia］ jumps", "has no partner"),
+    ("【】 jumps", "brackets are empty"), ("【NC】 [Mia] jumps", "stands beside"), ("[Mia] jumps # 【Eve】：“Hi”", "no character is called [Eve]"),
+    ("## 【Mia】 at home\n[Mia] jumps", "a scene has no tags"),
+])
+def test_mistakes_in_such_tags(line, message):
+    (mistake,) = mistakes(line, "【Mia】 a girl")
+    assert message in mistake.message
+
+
 def test_one_name_spelt_in_two_unicode_forms_is_one_name():
     assert panel("[Zoe\u0308] waves", "[Zo\u00eb] a friend").characters == ("Zo\u00eb",)
 
@@ -153,6 +171,7 @@ def test_an_unknown_tag_where_nobody_is_defined():
         ("[Bob] a man\n[ ] a girl", "brackets are empty"),
         ("[Bob] a man\n[nc] nobody", "means that a panel has no character"),
         ("[Bob] a man\n[Ann] [Eve] twins", "one character only"),
+        ("[Bob] a man\n【Ann】［Eve］ twins", "one character only"),
     ],
 )
 def test_mistakes_in_characters(characters, message):
