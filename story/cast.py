@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 
 from .model import Character, Mistake
 from .options import find_aliases
 from .speech import spoken
-from .text import TAG, WIDE_TAG, is_no_character, lines, says_something, split_caption
+from .text import TAG, WIDE_TAG, is_no_character, lines, says_something, split_caption, whole_word
 
 _SUGGEST_UP_TO = 60  # difflib is quadratic: a tag longer than this is no misspelt name
 
@@ -16,7 +17,8 @@ _SUGGEST_UP_TO = 60  # difflib is quadratic: a tag longer than this is no misspe
 class Cast:
     """The characters by tag and alias.
 
-    names: all tags and aliases. speech: what their speech looks like in a line, for `take_speech`.
+    names: all tags and aliases. speech: what their speech looks like in a line, for `take_speech`. written: one of them in exactly its
+    spelling, as a whole word.
     """
 
     def __init__(self, characters: list[Character]) -> None:
@@ -28,6 +30,7 @@ class Cast:
         self._hints: dict[str, str] = {}
         self.names = tuple(self._exact)
         self.speech = spoken(self.names)
+        self.written = re.compile("|".join(map(whole_word, sorted(self.names, key=len, reverse=True))) or "(?!)")
 
     def find(self, tag: str) -> Character | None:
         """The character that a tag means: exactly this name or alias, else the only one of which it differs in case alone."""

@@ -11,9 +11,9 @@ from itertools import chain
 from .cast import Cast
 from .escaping import escape
 from .model import Character
-from .text import is_wide, says_something
+from .text import is_wide, says_something, whole_word
 from .words import (
-    ADJECTIVES, AHEAD_OF_ADDRESSED, BEHIND_ADDRESSED, BEHIND_OBJECT, BEING_WIDE, CLAUSE_MARKS, FEMALE, FEMALE_WIDE, LETTER, MALE,
+    ADJECTIVES, AHEAD_OF_ADDRESSED, BEHIND_ADDRESSED, BEHIND_OBJECT, BEING_WIDE, CLAUSE_MARKS, FEMALE, FEMALE_WIDE, MALE,
     MALE_WIDE, NO_BEING, OWNED_PERSON, OWNING, PRONOUN,
 )
 
@@ -237,19 +237,12 @@ def _beings(characters: Sequence[Character]) -> dict[str, str]:
 
 
 def _pattern(names: Iterable[str], beings: Iterable[str]) -> re.Pattern[str]:
-    known = "|".join(map(_whole, sorted(names, key=len, reverse=True)))
+    known = "|".join(map(whole_word, sorted(names, key=len, reverse=True)))
     wide = "|".join(re.escape(being) for being in beings if is_wide(being[0])) or "(?!)"
     other = "|".join(re.escape(being) for being in beings if not is_wide(being[0])) or "(?!)"
     being = rf"\b(?:[Tt](?:he|his|hat)|(?P<a>[Aa]n?)) (?:(?:{ADJECTIVES}) )?(?P<being>{other})(?!\w)"
     wide_being = rf"(?:[那这這][个個位]|[こそ]の|(?P<wide_a>一[个個名位只隻]))?(?P<wide_being>{wide})"
     return re.compile(f"(?P<name>{known})|{being}|{wide_being}|{PRONOUN}")
-
-
-def _whole(name: str) -> str:
-    """A pattern for the name as a whole word; in scripts without spaces, wherever it stands."""
-    left = "" if is_wide(name[0]) else f"(?<!{LETTER})"
-    right = "" if is_wide(name[-1]) else f"(?!{LETTER})"
-    return left + re.escape(name) + right
 
 
 def _once(tags: Iterable[str]) -> tuple[str, ...]:

@@ -90,6 +90,9 @@ def _parse_panel(number: int, line_number: int, line: str, scene: str, cast: Cas
     left = TAG.sub(" ", script)
     if any(bracket in left for bracket in BRACKETS):
         wrong("a square bracket has no partner", "Write a tag as [Name].")
+    elif left == script and (name := cast.written.search(script)):  # without any tag, the model would draw somebody else
+        remedy = f"Write [{name[0]}], or [NC] at the start if nobody of the cast is in the picture."
+        wrong(f'"{name[0]}" is a character\'s name without brackets', remedy)
     if alone and (names or reported):
         wrong("[NC] stands beside a character's tag", "Delete [NC], or the character's tag.")
     if not says_something(left):

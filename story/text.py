@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from .model import Mistake
 from .options import QUOTED_OPTION
+from .words import LETTER
 
 COMMENT = "//"
 NO_CHARACTER = "NC"
@@ -87,6 +88,13 @@ def join(left: str, right: str, read: bool = False) -> str:
 def is_wide(character: str) -> bool:
     """Whether it is of Chinese, Japanese or Korean, signs of theirs included, which touch their neighbours without a space."""
     return unicodedata.east_asian_width(character) in "WF"
+
+
+def whole_word(name: str) -> str:
+    """A pattern for the name as a whole word; in scripts without spaces, wherever it stands."""
+    left = "" if is_wide(name[0]) else f"(?<!{LETTER})"
+    right = "" if is_wide(name[-1]) else f"(?!{LETTER})"
+    return left + re.escape(name) + right
 
 
 def says_something(text: str) -> bool:

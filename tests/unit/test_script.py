@@ -116,6 +116,26 @@ def test_case_is_a_second_choice():
     assert "[bob] or [Bob]" in mistake.remedy
 
 
+@pytest.mark.parametrize(("line", "name"), [
+    ("Mia sits # Mia sits.", "Mia"), ("Rain on Mia's roof", "Mia"), ("a hat of Old Tom seed=7", "Old Tom"), ("the girl sits", "the girl"),
+    ("小明在公园", "小明"), ('A house, Mia # A house. Bob: "Hi"', "Mia"),
+])
+def test_a_name_without_brackets_in_a_panel_of_nobody_is_a_mistake(line, name):
+    cast = '[Mia] a girl alias="Mimi, the girl"\n[Old Tom] a man\n[Tom] a boy\n[小明] a boy\n[Bob] a man'
+    (mistake,) = mistakes(line, cast)
+    assert (mistake.line, mistake.message) == (1, f'"{name}" is a character\'s name without brackets')
+    assert mistake.remedy == f"Write [{name}], or [NC] at the start if nobody of the cast is in the picture."
+    assert panel(f"[NC] {line}", cast).alone
+
+
+@pytest.mark.parametrize("line", [
+    "[Bob] waves at Ann", "rain on a bench # Ann waits.", "Annie waits", "ANN waits", "a house # Ann: \"Hi\"", 'a house negative="Ann, crowd"',
+    "a house\n## Ann's garden\na tree",
+])
+def test_a_name_elsewhere_is_none(line):
+    assert story(line).panels
+
+
 def test_comments_and_blank_lines_are_skipped_and_lines_keep_their_numbers():
     whole = story("\r\n// the park\r\n[Bob] walks\r\n\r\n  // rain\n[Ann] runs\n", f"// cast\n\n{CAST}")
     assert [(one.number, one.line) for one in whole.panels] == [(1, 3), (2, 6)]
