@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .cast import Cast
-from .options import OPTION_START
+from .options import OPTION_START, without_options
 from .speech import OPENING_MARKS, QUOTE_MARKS, any_name
 from .text import TAG, WIDE_TAG
 
@@ -46,5 +46,5 @@ def escape_prompt(script: str) -> str:
     parts = _PART.split(script)  # every other one is a tag
     parts[::2] = (_EMBEDDING.sub("embedding ", _BREAK.sub("break", _ASIDE.sub(", ", _SYNTAX.sub(" ", part)))) for part in parts[::2])
     parts = _PART.split(_STOPS.sub("", " ".join("".join(parts).split())).strip(_EDGES))
-    parts[::2] = (OPTION_START.sub(r"\1 =", part) for part in parts[::2])
+    parts[::2] = (without_options(part) for part in parts[::2])
     return "".join(parts)

@@ -551,7 +551,7 @@ UGLY_CAST = (
 )
 UGLY = [
     *("Mia", "Guard #2", "小明", "a b: c", 'x "y"', "a seed=3", "he", "They", "his", " said ", "said Mia", "说", "：", "[", "]", "[]"),
-    *("[Mia]", "【Mia】", "［a】", "【", "］", "[NC]", "#", "//", "##", "\n", "\n\n", "\n// ", "\n##", "seed=", 'seed="', "style=“", '"', "“", "”", "「", "」", "«", "»"),
+    *("[Mia]", "【Mia】", "［a】", "【", "］", "[NC]", "#", "//", "##", "\n", "\n\n", "\n// ", "\n##", "seed=", "seed = ", 'seed="', "style=“", '"', "“", "”", "「", "」", "«", "»"),
     *("„", "‘", "’", "'", "Bob: '", "mia: »", ":", ": ", 'Mia: "', "Mia: “a”", 'Bob: ""', ",", ".", ". ", "! ", "?", "…", "😀", "\x00", "\x1b[31m"),
     *("\u202eabc\u202c", "مرحبا ", "\ufeff", "\u0301", "=", 'alias="', "crop=1:2 ", "(a:1.3)", "\\", "BREAK", "embedding:x", "ran"),
     *("The next day ", "第二天", "翌朝", "と言った", "So, ", "#7", "\u2028", "\t", "\r", "***", " ", " ", "the girl", "The old man", "“I am"),
@@ -576,7 +576,8 @@ def test_any_text_becomes_a_script_that_can_be_read(seed, caplog):
     ("The #cats of page#part press # twice.", "The cats of page part press twice", "The cats of page part press twice."),
     ("The #话题# is “#cats”.", "The 话题 is cats", "The 话题 is “cats”."),
     ("## A house", "A house", "A house"),
-    ("A house with seed=7 on it", "A house with seed =7 on it", "A house with seed =7 on it"),
+    ("A house with seed=7, x=y=z and style = “b” on it", "A house with seed 7, x = y = z and style b on it",
+     "A house with seed =7, x =y=z and style = “b” on it"),
     ('A house called "Bob', "A house called Bob", 'A house called "Bob'),
     ("A house\x07 at\tnight", "A house at night", "A house at night"),
     ("WE BREAK (it) {now|then}", "WE break, it, now|then", "WE BREAK (it) {now|then}"),

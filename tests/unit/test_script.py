@@ -244,10 +244,10 @@ def test_control_characters_become_spaces():
 
 
 def test_a_seed_is_the_panels_own_and_no_part_of_the_prompt_or_the_caption():
-    story = parse_story("[Bob] a man", "[Bob] runs seed=7 fast # Look!\n[Bob] sits seed=0\n[Bob] knows that x=3", "", "")
+    story = parse_story("[Bob] a man", "[Bob] runs seed=7 fast # Look!\n[Bob] sits seed=0\n[Bob] knows that x = 3 # x=3", "", "")
     assert [panel.options.seed for panel in story.panels] == [7, 0, None]
-    assert [panel.prompt for panel in story.panels] == ["a man runs fast", "a man sits", "a man knows that x=3"]
-    assert story.captions == ["Look!", "Bob sits", "Bob knows that x=3"]
+    assert [panel.prompt for panel in story.panels] == ["a man runs fast", "a man sits", "a man knows that x = 3"]
+    assert story.captions == ["Look!", "Bob sits", "x=3"]
 
 
 @pytest.mark.parametrize("text", ["seed=", "seed=x", "seed=-1", "seed=1.5", f"seed={2**64}", "seed=1 seed=2"])
@@ -268,6 +268,18 @@ def test_a_panel_may_have_a_style_a_negative_and_a_second_prompt_of_its_own():
         ("[Bob] sits style=Cubism", 'no style called "Cubism"', '"Line art"'),
         ("[Bob] sits styel=Cubism", "there is no styel=", 'style="Line art"'),
         ("[Bob] sits seeds=3", "there is no seeds=", "seed=7"),
+        ('[Bob] sits Style="Line art"', "there is no Style=", 'style="Line art"'),
+        ('[Bob] sits neg="rain"', "there is no neg=", 'negative="crowd, rain"'),
+        ("[Bob] knows that x=3 # He knows.", "there is no x=", "seed=, style=, negative=, prompt_2=, crop=. In a text put spaces around the =."),
+        ("[Bob] sits seed = 7", "seed= has spaces around its =", "seed=7"),
+        ("[Bob] sits seed= 7 # Day.", "seed= has spaces around its =", "seed=7"),
+        ('[Bob] sits negative ="rain"', "negative= has spaces around its =", 'negative="crowd, rain"'),
+        ("[Bob] sits seeds = 7", "there is no seeds=", "seed=7"),
+        ('[Bob] sits alias="Rob"', "alias= stands in the wrong field", "in the field characters"),
+        ("[Bob] sits seed=7, tired", "seed=7 has a comma behind it", "Delete the comma."),
+        ("[Bob] sits crop=3:2， tired", "crop=3:2 has a comma behind it", "Delete the comma."),
+        ('[Bob] sits style="Line art", seed=7', 'style="Line art" has a comma behind it', "Delete the comma."),
+        ("[Bob] sits negative=crowd, rain", "negative=crowd has a comma behind it", 'or write all of it in quotes: negative="crowd, rain"'),
         ('[Bob] sits negative=""', "negative= has no value", 'negative="crowd, rain"'),
         ("[Bob] sits # He waits. seed=3", "seed= stands in the caption", "ahead of the #"),
         ("[Bob] sits style=Photographic style=Photographic", "more than one style=", "once"),
@@ -277,6 +289,21 @@ def test_a_panel_may_have_a_style_a_negative_and_a_second_prompt_of_its_own():
 def test_mistakes_in_options_and_scenes(line, message, remedy):
     found = mistakes(line if line.startswith("[") else f"{line}\n[Bob] sits")
     assert len(found) == 1 and message in found[0].message and remedy in found[0].remedy
+
+
+@pytest.mark.parametrize(("line", "message", "remedy"), [
+    ('[Mia] a girl aliases="Mimi"', "there is no aliases=", 'alias="Mimi, the girl"'),
+    ('[Mia] a girl alias = "Mimi"', "alias= has spaces around its =", 'alias="Mimi, the girl"'),
+    ("[Mia] a girl seed=7", "seed= stands in the wrong field", "in the field panels"),
+    ("[Mia] a girl x=3", "there is no x=", "There is alias=."),
+])
+def test_mistakes_in_the_options_of_a_character(line, message, remedy):
+    (mistake,) = mistakes("[Mia] runs", line)
+    assert mistake.input_name == "characters" and message in mistake.message and remedy in mistake.remedy
+
+
+def test_what_is_not_like_an_option_is_text():
+    assert panel("[Bob] at E = 3, seed: 7, (x=3) # A seed = 7, Style ='x', x=3.").caption == "A seed = 7, Style ='x', x=3."
 
 
 def test_a_scene_is_added_to_the_panels_under_it_until_the_next():
