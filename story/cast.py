@@ -11,6 +11,7 @@ from .options import find_aliases
 from .speech import spoken
 from .text import TAG, WIDE_TAG, is_no_character, lines, says_something, split_caption, whole_word
 
+_CLOSE = 0.75
 _SUGGEST_UP_TO = 60  # difflib is quadratic: a tag longer than this is no misspelt name
 
 
@@ -28,6 +29,7 @@ class Cast:
         for name, character in self._exact.items():
             self._folded.setdefault(name.casefold(), []).append(character)
         self._hints: dict[str, str] = {}
+        self._nearly: dict[str, tuple[str, str] | None] = {}
         self.names = tuple(self._exact)
         self.speech = spoken(self.names)
         self.written = re.compile("|".join(map(whole_word, sorted(self.names, key=len, reverse=True))) or "(?!)")
@@ -45,6 +47,24 @@ class Cast:
             self._hints[tag] = self._make_hint(tag)
         return self._hints[tag]
 
+    def nearly(self, text: str) -> tuple[str, str] | None:
+        """What a text ends with that is no name and nearly one, and this name."""
+        ahead = text[-_SUGGEST_UP_TO:]
+        if ahead not in self._nearly:
+            self._nearly[ahead] = self._find_nearly(ahead.split(" "))
+        return self._nearly[ahead]
+
+    def _find_nearly(self, words: list[str]) -> tuple[str, str] | None:
+        close = None
+        for name in self.names:
+            called = re.sub(r"\A\W+", "", " ".join(words[-name.count(" ") - 1:]))
+            if self.find(called):
+                return None
+            pairs = list(zip(called.casefold().split(" "), name.casefold().split(" ")))
+            if not close and called.count(" ") == name.count(" ") and all(a == b or _is_typo(a, b) for a, b in pairs):
+                close = called, name
+        return close
+
     def _make_hint(self, tag: str) -> str:
         define = f'add "[{tag}] what it looks like" to characters'
         if not self.characters:
@@ -60,6 +80,14 @@ class Cast:
         if len(tag) > _SUGGEST_UP_TO:
             return []
         return [self._folded[name][0].tag for name in difflib.get_close_matches(tag.casefold(), self._folded, n=1)]
+
+
+def _is_typo(word: str, other: str) -> bool:
+    """Whether two words that are not the same may be one: two neighbouring letters swapped, or about one letter too many or another."""
+    if min(len(word), len(other)) < 3 or abs(len(word) - len(other)) > 1:
+        return False
+    swapped = (f"{word[:at]}{word[at + 1]}{word[at]}{word[at + 2:]}" for at in range(len(word) - 1))
+    return other in swapped or difflib.SequenceMatcher(None, word, other).ratio() >= _CLOSE
 
 
 def parse_characters(text: str, mistakes: list[Mistake]) -> list[Character]:

@@ -6,7 +6,7 @@ import re
 
 from .cast import Cast
 from .options import OPTION_START, without_options
-from .speech import OPENING_MARKS, QUOTE_MARKS, any_name
+from .speech import MANNER, OPENING_MARKS, QUOTE_MARKS, any_name
 from .text import TAG, WIDE_TAG
 
 _NUMBER = re.compile(r"#\s*(?=\d)")
@@ -17,6 +17,7 @@ _NUMBER_SIGN = re.compile(r"(?<!\S)#+ |#+")
 _SYNTAX = re.compile(rf"[{QUOTE_MARKS}{{}}\\]")  # quotes, and the host's signs for weights
 _SINGLE_QUOTE = re.compile(r"(?:\u2018|(?<![\w\]])['\u2019]|['\u2019](?![\w\[]))(?![^\[]*\])")  # no apostrophe, and not within a tag
 _CURLY_APOSTROPHE = re.compile(r"\u2019(?![^\[]*\])")
+_SAYS = re.compile(rf"({MANNER}) ?[:\uff1a](?= ?[{OPENING_MARKS}])")
 _ROUND = str.maketrans("[]\u3010\u3011\uff3b\uff3d", "()\uff08\uff09\uff08\uff09")
 _BREAK = re.compile(r"\bBREAK\b")
 _PART = re.compile(r"(\[[^\[\]]*\])")
@@ -36,7 +37,8 @@ def escape(text: str, cast: Cast) -> str:
 
 def escape_caption(text: str, cast: Cast) -> str:
     """A text of `escape` that is no option and no speech: `seed =7`, `Mia, "Look!"`."""
-    text = re.sub(rf"({any_name(cast.names)}) ?[:\uff1a](?= ?[{OPENING_MARKS}]|\Z)", r"\1,", text)
+    text = re.sub(rf"({any_name(cast.names)}{MANNER}) ?[:\uff1a](?= ?[{OPENING_MARKS}]|\Z)", r"\1,", text)
+    text = _SAYS.sub(lambda match: f"{match[1]}," if cast.nearly(match.string[:match.start()]) else match[0], text)
     return OPTION_START.sub(r"\1 =", text)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping
 from .cast import Cast, parse_characters
 from .model import Mention, Mistake, Panel, Story, StoryError
 from .options import find_options
-from .speech import take_speech
+from .speech import misspelt_speakers, take_speech
 from .styles import STYLES, Style
 from .text import BRACKETS, TAG, caption_start, clean, is_no_character, join, lines, plain_tags, says_something, split_caption
 
@@ -61,6 +61,8 @@ def _parse_panel(number: int, line_number: int, line: str, scene: str, cast: Cas
         mistakes.append(Mistake("panels", line_number, line, message, remedy))
 
     silent, speech = take_speech(line, cast.speech, cast.find, cast.hint, wrong)
+    for called, name in misspelt_speakers(silent, cast.nearly):
+        wrong(f'nobody is called "{called}"', f'Did you mean {name}: "..."? If not, write a comma in place of the colon.')
     silent = plain_tags(silent)
     bare, options = find_options(silent, caption_start(silent), styles, wrong)
     script, caption = split_caption(clean(bare))

@@ -21,6 +21,7 @@ const SPOKEN = [
 const WIDE_TAG = "[\u3010\uff3b][^[\\]\u3010\u3011\uff3b\uff3d]*[\u3011\uff3d]"; // the brackets of Chinese and Japanese input methods
 const TAG_PATTERN = `\\[[^[\\]]*\\]|${WIDE_TAG}`;
 const TAG = new RegExp(TAG_PATTERN, "g");
+const MANNER = "(?:\\s*[(\uff08][^()\uff08\uff09]{0,60}[)\uff09])?"; // Mia (laughing): "Hi!"
 const AHEAD = "(?<![^\\s\\]\u3011\uff3d#])"; // white space, a tag, or the # itself
 const OPTION_NAME = `${AHEAD}(?:seed|style|negative|prompt_2|crop|alias)=`;
 const QUOTED_OPTION = new RegExp(`${OPTION_NAME}(?:${QUOTED})`, "g");
@@ -72,7 +73,7 @@ export class Cast {
     this.folded = names && new Set(names.map(fold));
     const known = [...(names ?? [])].sort((a, b) => b.length - a.length).map(escapeName);
     const bare = known.length ? `|(?<!${LETTER})(?:${known.join("|")})` : "";
-    const speaker = `(?<speaker>(?:${TAG_PATTERN}${bare})\\s*[:\uff1a])`;
+    const speaker = `(?<speaker>(?:${TAG_PATTERN}${bare})${MANNER}\\s*[:\uff1a])`;
     // Quoted options first: what stands in their quotes is their own.
     this.speech = new RegExp(`${QUOTED_OPTION.source}|${speaker}\\s*(?<text>${SPOKEN})`, "gu");
   }

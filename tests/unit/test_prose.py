@@ -552,7 +552,7 @@ UGLY_CAST = (
 UGLY = [
     *("Mia", "Guard #2", "小明", "a b: c", 'x "y"', "a seed=3", "he", "They", "his", " said ", "said Mia", "说", "：", "[", "]", "[]"),
     *("[Mia]", "【Mia】", "［a】", "【", "］", "[NC]", "#", "//", "##", "\n", "\n\n", "\n// ", "\n##", "seed=", "seed = ", 'seed="', "style=“", '"', "“", "”", "「", "」", "«", "»"),
-    *("„", "‘", "’", "'", "Bob: '", "mia: »", ":", ": ", 'Mia: "', "Mia: “a”", 'Bob: ""', ",", ".", ". ", "! ", "?", "…", "😀", "\x00", "\x1b[31m"),
+    *("„", "‘", "’", "'", "Bob: '", "Mai: “", "Mia (b): ", "mia: »", ":", ": ", 'Mia: "', "Mia: “a”", 'Bob: ""', ",", ".", ". ", "! ", "?", "…", "😀", "\x00", "\x1b[31m"),
     *("\u202eabc\u202c", "مرحبا ", "\ufeff", "\u0301", "=", 'alias="', "crop=1:2 ", "(a:1.3)", "\\", "BREAK", "embedding:x", "ran"),
     *("The next day ", "第二天", "翌朝", "と言った", "So, ", "#7", "\u2028", "\t", "\r", "***", " ", " ", "the girl", "The old man", "“I am"),
     *("\ud800", "\ue000"),
@@ -598,7 +598,7 @@ def test_a_name_that_is_a_sign_alone_is_not_found():
     assert prompts("Mia # ran.", characters="[#] a girl\n[Mia #] a boy") == ["[Mia #] ran"]
 
 
-@pytest.mark.parametrize("quotation", ['Bob: "Closed', "Bob: 'Closed'", "bob: »Closed«"])
+@pytest.mark.parametrize("quotation", ['Bob: "Closed', "Bob: 'Closed'", "bob: »Closed«", 'Bobb: "Closed"', "Bob (old): 'Closed'", "Bbo (x): 'Closed'"])
 def test_a_name_before_a_quotation_that_is_no_speech_is_no_speaker(quotation):
     (panel,) = split(f"The sign read: {quotation}", 1).panels
     assert panel.speech == () and panel.caption == f"The sign read: {quotation.replace(':', ',')}"

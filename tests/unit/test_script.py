@@ -403,6 +403,27 @@ def test_mistakes_in_speech_and_crop(line, words):
     assert mistake.line == 1
 
 
+@pytest.mark.parametrize(("said", "name"), [
+    ('Mai: "Hi"', "Mia"), ("Miaa: “Hi”", "Mia"), ('So old Tmo (sadly): "Hi"', "Old Tom"), ("He left. ELISABET：'Hi'", "Elisabeth"),
+    ('Mia: "Hi" Tom: "A" mai: "B"', "Mia"),
+])
+def test_a_misspelt_speaker_is_a_mistake(said, name):
+    (mistake,) = mistakes(f"[Mia] waves # {said}", "[Mia] a girl\n[Old Tom] a man\n[Elisabeth] a woman alias=\"Al, the boy\"")
+    assert 'nobody is called "' in mistake.message and f'Did you mean {name}: "..."?' in mistake.remedy
+
+
+@pytest.mark.parametrize("said", [
+    'Narrator: "Hi"', 'Bobby: "Hi"', 'Main street: "Hi"', 'The box: "Fragile"', 'All: "Hurray!"', "Mai: Hi", 'Mai said "Hi"', 'Mai: "Hi', 'BOB: "',
+])
+def test_who_is_far_from_all_names_is_in_the_caption(said):
+    one = panel(f"[Mia] waves # {said}", '[Mia] a girl\n[Bob] a man\n[Elisabeth] a woman alias="Al, the boy"\n[Rob] a man')
+    assert (one.speech, one.caption) == ((), said)
+
+
+def test_what_nobody_says_in_an_option_is_no_mistake():
+    assert panel("[Ann] waves prompt_2=“Anm: 'x'”").speech == ()
+
+
 def test_crop_is_the_shape_of_the_picture_on_the_page():
     assert panel("[Bob] waves crop=16:9 # Wide.").options.crop == (16, 9)
     assert panel("[Bob] waves").options.crop is None
