@@ -13,8 +13,8 @@ from .escaping import escape
 from .model import Character
 from .text import is_wide, says_something, whole_word
 from .words import (
-    ADJECTIVES, AHEAD_OF_ADDRESSED, BEHIND_ADDRESSED, BEHIND_OBJECT, BEING_WIDE, CLAUSE_MARKS, FEMALE, FEMALE_WIDE, MALE,
-    MALE_WIDE, NO_BEING, OWNED_PERSON, OWNING, PRONOUN,
+    ADJECTIVES, AHEAD_OF_ADDRESSED, APPOSED, BEHIND_ADDRESSED, BEHIND_APPOSED, BEHIND_OBJECT, BEING_WIDE, CALLED, CLAUSE_MARKS, FEMALE,
+    FEMALE_WIDE, MALE, MALE_WIDE, NO_BEING, OWNED_PERSON, OWNING, PRONOUN,
 )
 
 _CLAUSE = re.compile(rf"[{CLAUSE_MARKS}.(\u3002]|\s(?:with|in|who|wearing|holding|of|and|that|from|at|on)\s")
@@ -136,10 +136,14 @@ class People:
         for text in texts:
             references = []
             matches = list(self._pattern.finditer(text)) if self._pattern else []
+            end = 0
             for number, match in enumerate(matches):
+                if match.start() < end:
+                    continue  # in "the girl Mia" she is called twice
                 tags, owns = self._meaning(match, matches[number + 1:number + 3], current)
+                end = self._end_of_name(match, matches[number + 1:number + 2], tags)
                 if tags:
-                    references.append(Reference(*match.span(), tags, owns))
+                    references.append(Reference(match.start(), end, tags, owns))
                     current += [tag for tag in tags if tag not in current]
             found.append(Narration(text, tuple(references)))
         if not current and self._recent and _NO_SUBJECT.fullmatch("".join(texts)):
@@ -148,6 +152,15 @@ class People:
             found[at] = Narration(texts[at], (Reference(0, 0, (current[0],)),))
         self._remember(current)
         return found
+
+    def _end_of_name(self, match: re.Match[str], following: Sequence[re.Match[str]], tags: tuple[str, ...]) -> int:
+        """Where a mention ends: of "the girl called Mia" behind the name."""
+        if not (match["being"] or match["wide_being"]) or not following or tags != (self._tags.get(following[0][0]),):
+            return match.end()
+        name = following[0]
+        called = CALLED.fullmatch(match.string, match.end(), name.start())
+        apposed = APPOSED.fullmatch(match.string, match.end(), name.start()) and BEHIND_APPOSED.match(match.string, name.end())
+        return name.end() if called or apposed else match.end()
 
     def addressed(self, speech: str) -> frozenset[str]:
         """Whom what is said calls by name, as "Tom, look!" does; "Tom." alone may well answer who speaks."""

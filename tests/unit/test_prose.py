@@ -312,6 +312,35 @@ def test_the_speaker_is_found_in_chinese_and_japanese(text, cast, expected):
     assert speech(text, cast) == [expected]
 
 
+@pytest.mark.parametrize("verb", [
+    "回答", "回答道", "回答说", "答道", "答应了一声", "叫道", "喊", "大声喊道", "笑着说", "笑着回答", "小声说道", "高兴地说", "惊讶地问", "轻声回应", "补充道",
+    "接着说", "命令道", "应道", "解释说", "问道", "对小红喊道",
+])
+def test_chinese_words_that_only_say_who_speaks_are_not_in_the_picture(verb):
+    line = '# [小明]: "好，回家。"'
+    assert lines(f"“好，回家。”小明{verb}。", characters=CHINESE_CAST)[0].endswith(f"说话 {line}")
+    assert lines(f"小明{verb}：“好，回家。”", characters=CHINESE_CAST)[0].endswith(f"说话 {line}")
+
+
+@pytest.mark.parametrize(("text", "prompt"), [
+    ("“好，”小明接着说，“走吧。”", "[小明]在说话"), ("“好。”小明跑到草地说。", "[小明]跑到草地说"), ("“好。”小明答应了，跑出门去。", "[小明]答应了，跑出门去"),
+    ("小明在看小说。", "[小明]在看小说"), ("小明回答了老师的问题。", "[小明]回答了老师的问题"),
+])
+def test_chinese_words_that_say_more_stay(text, prompt):
+    assert prompts(text, characters=CHINESE_CAST) == [prompt]
+
+
+@pytest.mark.parametrize(("text", "prompt", "cast"), [
+    ("有一个男孩叫小明，他和女孩小红住在海边。", "有[小明]，他和[小红]住在海边", CHINESE_CAST), ("从前有一个女孩，名叫小红。", "从前有[小红]", CHINESE_CAST),
+    ("那个男孩，小明，跑了。", "[小明]，跑了", CHINESE_CAST),
+    ("女孩，小明和小红跑了。", "[小红]，[小明]和小红跑了", CHINESE_CAST),
+    ("The girl Mia met the old man called Bob.", "[Mia] met [Bob]", CAST), ("There was a girl, Mia, who ran.", "There was [Mia], who ran", CAST),
+    ("When Bob saw the girl, Mia ran.", "When [Bob] saw [Mia], Mia ran", CAST), ("The girl Bob saw ran.", "[Mia] [Bob] saw ran", CAST),
+])
+def test_who_is_called_by_a_name_is_named_once(text, prompt, cast):
+    assert prompts(text, characters=cast) == [prompt]
+
+
 @pytest.mark.parametrize("behind", [
     "Mia asked him.", "Mia called again and again.", "Mia shouted after him.", "Mia whispered behind him.", "Mia said when she saw it.",
     "Mia asked again.", "The little girl cried after Bob.", "Mia told the old man.",
