@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"#\s*(?=\d)")
 _SHARP = re.compile(r"\b([A-G])#(?!\w)")
 _BETWEEN_WORDS = re.compile(r"(?<=\w)#+(?=\w)")
 _NUMBER_SIGN = re.compile(r"(?<!\S)#+ |#+")
-_SYNTAX = re.compile(rf"[{QUOTE_MARKS}{{}}\\]")  # quotes, and the host's signs for weights
+_SYNTAX = re.compile(rf"[{QUOTE_MARKS}`{{}}\\]")  # quotes, and the host's signs for weights
 _SINGLE_QUOTE = re.compile(r"(?:\u2018|(?<![\w\]])['\u2019]|['\u2019](?![\w\[]))(?![^\[]*\])")  # no apostrophe, and not within a tag
 _CURLY_APOSTROPHE = re.compile(r"\u2019(?![^\[]*\])")
 _SAYS = re.compile(rf"({MANNER}) ?[:\uff1a](?= ?[{OPENING_MARKS}])")

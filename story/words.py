@@ -171,4 +171,5 @@ COMMON = {
     "it": frozenset("il che di e una gli con della era".split()),
     "pt": frozenset("os e uma que com do da não ela".split()),
 }
+TITLE_END = re.compile(r"\b(?:Mrs?|Ms|Dr|Prof|Capt|Col|Gen|Lt|Sgt|Rev)\.\s*\Z")
 ABBREVIATIONS = frozenset("mr mrs ms dr st prof sr jr mt no vs etc capt col gen lt sgt rev hon".split())

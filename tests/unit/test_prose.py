@@ -164,6 +164,11 @@ def test_paragraphs_are_lines_or_parted_by_blank_lines_where_the_text_is_wrapped
     ]
 
 
+def test_a_title_is_no_sentence(fresh_splitter):
+    text = "Dr. Who met Anna. He asked Mr. What and Mrs. How. She sat in Oak St. The end."
+    assert [each.text for each in sentences.read_sentences(text)[0]][:2] == ["Dr. Who met Anna.", "He asked Mr. What and Mrs. How."]
+
+
 def test_without_the_library_sentences_are_split_plainly_with_one_warning(fresh_splitter, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "sentencex", None)
     text = 'Dr. Lee met J. Smith at 5 p.m. in town. She ran! "Stop. Now," he said... and sat. Done.'
@@ -291,6 +296,10 @@ def test_mistakes_in_the_characters_are_reported_as_in_a_story():
     ("It was Bob's. 'The dogs' bowl isn't here,' said Mia.", ("Mia", "The dogs' bowl isn't here.")),
     ("'Look,' said Mia, 'it's a map!'", ("Mia", "Look, it's a map!")),
     ("Mia: 'It's late!'", ("Mia", "It's late!")),
+    ("“Only me”, said Mia, “don't worry.”", ("Mia", "Only me, don't worry.")),
+    ('"Only me", said Mia.', ("Mia", "Only me.")),
+    ('Mia said, "Only me".', ("Mia", "Only me.")),
+    ("「Only me」、Mia said.", ("Mia", "Only me")),
     ('Mia: "Look!"', ("Mia", "Look!")),
     ('Bob sat down. "Here," he said.', ("Bob", "Here.")),
     ('When Bob came in, Mia said, "Look!"', ("Mia", "Look!")),
@@ -404,6 +413,8 @@ def test_whose_mother_acts_beside_a_quotation_does_not_speak_it():
 
 def test_whom_somebody_unknown_speaks_to_is_still_drawn():
     assert prompts('"Go!" the guard shouted after Mia.') == ["the guard shouted after [Mia]"]
+    assert prompts("Mia ran. 'Who goes there?' called a voice.", 1) == ["[Mia] ran"]
+    assert prompts("`Who goes there?' called a voice.") == ["[NC] Who goes there? called a voice"]
     assert prompts('"Go!" the guard shouted again.') == ["[NC] people talking"]
 
 
@@ -644,7 +655,7 @@ def test_a_text_without_words_is_refused(text):
         split_story(text, 3)
 
 
-@pytest.mark.parametrize("text", ["Mia ran to the lake. ", "“a", "Mia, ", "a", "他说，", '"a ', "「", "Mia: “x” ", "Mia ran.\n", "走。", "'a ", "Mia: 'a ", "a'a", "»a "])
+@pytest.mark.parametrize("text", ["Mia ran to the lake. ", "Dr. ", "“a", "Mia, ", "a", "他说，", '"a ', "「", "Mia: “x” ", "Mia ran.\n", "走。", "'a ", "Mia: 'a ", "a'a", "»a "])
 def test_a_long_text_ends_soon(text, caplog):
     start = time.perf_counter()
     split("Mia. " + text * (20_000 // len(text)), 6)
