@@ -426,6 +426,7 @@ def test_what_nobody_says_in_an_option_is_no_mistake():
 
 def test_crop_is_the_shape_of_the_picture_on_the_page():
     assert panel("[Bob] waves crop=16:9 # Wide.").options.crop == (16, 9)
+    assert panel("[Bob] waves crop=16x9").options.crop == panel("[Bob] waves crop=16×9").options.crop == (16, 9)
     assert panel("[Bob] waves").options.crop is None
 
 
