@@ -83,7 +83,8 @@ _SAID_WIDE = (
 SAID = re.compile(f"{_SAID}|{_SAID_WIDE}")
 # What may stand beside the speaker and the verb of an attribution that says no more than who speaks.
 BESIDE_SAID = re.compile(
-    r"\b(?:to|at|again|then|and|so|back|out|aloud|together|\w+ly)\b|(?:(?![在到])[\u4e00-\u9fff]){1,4}(?<![草空田工])地|[连連急]忙|立刻|[马馬]上|[忽突]然|一[声聲句]|[对對向跟地又也就再]|[、はがもとにをって]"
+    r"\b(?:to|at|again|then|and|so|back|out|aloud|together|\w+ly)\b|(?:(?![在到])[\u4e00-\u9fff]){1,4}(?<![草空田工])地|"
+    "[连連急]忙|立刻|[马馬]上|[忽突]然|一[声聲句]|[对對向跟地又也就再]|[、はがもとにをって]"
 )
 WRITTEN = re.compile(
     r"\b(?:sign|letter|note|read|reads|wrote|written|title|titled|called|named|word|words|label)\b|写|寫|书|書|名叫|札|手紙", re.I
