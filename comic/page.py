@@ -66,7 +66,7 @@ def _check_glyphs(panels: Sequence[ComicPanel], style: PageStyle) -> None:
         if missing:
             raise ValueError(
                 f"font: {style.lettering.face.name} and the fonts behind it cannot draw {describe_missing(missing)}, first in panel {number}. "
-                "Choose a font that has these characters, or change the text."
+                "Put a font that has them into models/fabula_fonts, choose it, or change the text."
             )
 
 

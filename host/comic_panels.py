@@ -29,7 +29,8 @@ def comic_panels(pictures: Sequence[Image.Image], story: Story | None, masks: Se
     if len(panels) != len(pictures):
         raise ValueError(
             f"{NODE}: input 'images' has {len(pictures)} pictures, but input 'story' has {len(panels)} panels. "
-            "Connect the pictures of this very story, or leave 'story' open for a page without captions."
+            "Connect one picture of each panel of this very story, or leave 'story' open for a page without captions. Of Encode Story's "
+            "'images_per_panel' pick one a panel first, with ImageFromBatch; where its 'panels' chose some, draw the others as well."
         )
     shown = [mask for batch in masks for mask in to_images(batch.reshape(-1, *batch.shape[-2:], 1))]
     of_each = mask_of_each(shown, [(panel.number, panel.characters) for panel in panels], NODE, "masks") if shown else {}

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 
 from .model import Character, Mistake
 from .options import find_aliases
 from .speech import spoken
-from .text import TAG, is_no_character, lines, says_something, split_caption
+from .text import TAG, WIDE_TAG, is_no_character, lines, says_something, split_caption, whole_word
 
+_CLOSE = 0.75
 _SUGGEST_UP_TO = 60  # difflib is quadratic: a tag longer than this is no misspelt name
 
 
 class Cast:
     """The characters by tag and alias.
 
-    names: all tags and aliases. speech: what their speech looks like in a line, for `take_speech`.
+    names: all tags and aliases. speech: what their speech looks like in a line, for `take_speech`. written: one of them in exactly its
+    spelling, as a whole word.
     """
 
     def __init__(self, characters: list[Character]) -> None:
@@ -26,8 +29,10 @@ class Cast:
         for name, character in self._exact.items():
             self._folded.setdefault(name.casefold(), []).append(character)
         self._hints: dict[str, str] = {}
+        self._nearly: dict[str, tuple[str, str] | None] = {}
         self.names = tuple(self._exact)
         self.speech = spoken(self.names)
+        self.written = re.compile("|".join(map(whole_word, sorted(self.names, key=len, reverse=True))) or "(?!)")
 
     def find(self, tag: str) -> Character | None:
         """The character that a tag means: exactly this name or alias, else the only one of which it differs in case alone."""
@@ -41,6 +46,24 @@ class Cast:
         if tag not in self._hints:
             self._hints[tag] = self._make_hint(tag)
         return self._hints[tag]
+
+    def nearly(self, text: str) -> tuple[str, str] | None:
+        """What a text ends with that is no name and nearly one, and this name."""
+        ahead = text[-_SUGGEST_UP_TO:]
+        if ahead not in self._nearly:
+            self._nearly[ahead] = self._find_nearly(ahead.split(" "))
+        return self._nearly[ahead]
+
+    def _find_nearly(self, words: list[str]) -> tuple[str, str] | None:
+        close = None
+        for name in self.names:
+            called = re.sub(r"\A\W+", "", " ".join(words[-name.count(" ") - 1:]))
+            if self.find(called):
+                return None
+            pairs = list(zip(called.casefold().split(" "), name.casefold().split(" ")))
+            if not close and called.count(" ") == name.count(" ") and all(a == b or _is_typo(a, b) for a, b in pairs):
+                close = called, name
+        return close
 
     def _make_hint(self, tag: str) -> str:
         define = f'add "[{tag}] what it looks like" to characters'
@@ -59,6 +82,14 @@ class Cast:
         return [self._folded[name][0].tag for name in difflib.get_close_matches(tag.casefold(), self._folded, n=1)]
 
 
+def _is_typo(word: str, other: str) -> bool:
+    """Whether two words that are not the same may be one: two neighbouring letters swapped, or about one letter too many or another."""
+    if min(len(word), len(other)) < 3 or abs(len(word) - len(other)) > 1:
+        return False
+    swapped = (f"{word[:at]}{word[at + 1]}{word[at]}{word[at + 2:]}" for at in range(len(word) - 1))
+    return other in swapped or difflib.SequenceMatcher(None, word, other).ratio() >= _CLOSE
+
+
 def parse_characters(text: str, mistakes: list[Mistake]) -> list[Character]:
     """Read character lines. A tag with a poor description is kept, so that panels do not call it unknown as well."""
     found: dict[str, int] = {}
@@ -68,7 +99,7 @@ def parse_characters(text: str, mistakes: list[Mistake]) -> list[Character]:
         def wrong(message: str, remedy: str, number: int = number, line: str = line) -> None:
             mistakes.append(Mistake("characters", number, line, message, remedy))
 
-        match = TAG.match(line)
+        match = TAG.match(line) or WIDE_TAG.match(line)
         if not match:
             wrong("a character begins with its name in square brackets", "Write: [Name] what it looks like.")
             continue
@@ -84,7 +115,7 @@ def parse_characters(text: str, mistakes: list[Mistake]) -> list[Character]:
             characters.append(Character(tag, description, aliases))
             if not says_something(description):
                 wrong(f"[{tag}] has no description", f'Write what it looks like: "[{tag}] a woman in a red coat".')
-            elif TAG.match(description):
+            elif TAG.match(description) or WIDE_TAG.match(description):
                 wrong("a line has room for one character only", "Give every character a line of its own.")
     _check_aliases(characters, found, mistakes)
     return characters

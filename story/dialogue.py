@@ -19,6 +19,7 @@ _AND_DOES = re.compile(r"(?: \w+ly)?(?:, and (?:he|she|they) |, (?:and )?| and (
 _PARTICLE = re.compile("(?:\u3068(?!\u3066\u3082|\u3053\u308d|\u304d|\u3042\u308b|\u305f\u3093)|\u3063\u3066)\u3001?")  # Japanese, of speech
 _SHOWN = re.compile("laugh|sigh|sob|sang")  # as a way to speak, one that can be seen
 _COMMAS = {",": ".", "\uff0c": "\u3002", "\u3001": "\u3002"}  # at the end of speech, and what stands for them
+_STOP_BEHIND = re.compile("[,.\uff0c\u3002]")  # of speech, outside of its quotes
 _WORD = 24  # characters: what is shorter in quotes, and no speech, is a name or a word
 
 
@@ -59,7 +60,9 @@ def _tell(sentence: Sentence, parts: Parts, speaker: Speaker) -> Told:
         behind, ahead = said[at - 1:at] == [True], said[at + 1:at + 2] == [True]  # of speech
         if isinstance(part, Quotation):
             if said[at] and speaker.tag:
-                caption.append(Speech(speaker.tag, part.inner.replace('"', "'")))  # so that there are quotes to print it in
+                stop = _STOP_BEHIND.match(parts[at + 1].text) if at + 1 < len(parts) and not part.inner.endswith(STOPS) else None
+                text = part.inner + (stop[0] if stop else "")
+                caption.append(Speech(speaker.tag, text.replace('"', "'")))  # so that there are quotes to print it in
                 continue
             told, shown = part.text, Narration(part.inner if not said[at] and len(part.inner) < _WORD else "")
         elif speaker.tag:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from .cast import Cast, is_no_character
 from .loose_json import find_object
 from .model import Character, Speech, Story
+from .options import without_options
 from .printing import print_story
 from .script import SCENE
 from .speech import OPENING_MARKS, print_speech
@@ -42,7 +43,7 @@ _LISTED = 20  # mistakes named to the model or the user: more of them say nothin
 _QUOTED = 40  # characters of a text quoted in a mistake
 _THOUGHTS_END, _THOUGHTS_START = "</think>", "<think>"
 _SPEECH_COLON = re.compile(f" ?[:\uff1a] ?(?=[{OPENING_MARKS}])")
-_SIGNS = re.compile(r"[\[\]#]")
+_SIGNS = re.compile("[\\[\\]\u3010\u3011\uff3b\uff3d#]")
 _NUMBER_SIGN = re.compile("# ?(?=[0-9])")
 _KINDS = {str: "a text", list: "a list"}
 
@@ -134,7 +135,7 @@ def _read_characters(found: dict[str, Any], given: Sequence[Character], mistakes
     for number, item in enumerate(_items(found, "characters", "the answer", mistakes), start=1):
         where = f"character {number}"
         written = _member(item, "name", str, where, mistakes)
-        name, look = _plain(written), _plain(_member(item, "look", str, where, mistakes))
+        name, look = _name(written), without_options(_plain(_member(item, "look", str, where, mistakes)))
         if not says_something(name):
             mistakes.append(f'{where}: "name" is missing')
         elif is_no_character(name):
@@ -167,7 +168,7 @@ def _read_panel(where: str, panel: dict[str, Any], cast: Cast, names: re.Pattern
     shown: list[Character] = []
     for name in _member(panel, "characters", list, where, mistakes):
         shown += _find(name, "characters", cast, where, mistakes)
-    picture = _tag(_plain(_member(panel, "picture", str, where, mistakes)), shown, cast, names)
+    picture = _tag(without_options(_plain(_member(panel, "picture", str, where, mistakes))), shown, cast, names)
     if not says_something(TAG.sub(" ", picture)):
         mistakes.append(f'{where}: "picture" is missing or says no more than a name')
     caption = _plain(_member(panel, "caption", str, where, mistakes))
@@ -191,7 +192,7 @@ def _find(name: object, key: str, cast: Cast, where: str, mistakes: list[str]) -
 
 
 def _known(name: str, cast: Cast) -> Character | None:
-    return cast.find(clean(name)) or cast.find(_plain(name))
+    return cast.find(clean(name)) or cast.find(_name(name))
 
 
 def _names_in_text(cast: Cast) -> re.Pattern[str]:
@@ -246,6 +247,10 @@ def _plain(text: str) -> str:
     """A text in which the script's grammar sees nothing of its own: no tag, option, caption, scene, comment or speech."""
     text = _SIGNS.sub("", _NUMBER_SIGN.sub("no. ", clean(text))).replace("=", " = ")
     return _SPEECH_COLON.sub(", ", clean(text)).strip("/ ")
+
+
+def _name(text: str) -> str:
+    return without_options(_plain(text)).strip()
 
 
 def _quote(text: str) -> str:

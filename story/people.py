@@ -11,10 +11,10 @@ from itertools import chain
 from .cast import Cast
 from .escaping import escape
 from .model import Character
-from .text import is_wide, says_something
+from .text import is_wide, says_something, whole_word
 from .words import (
-    ADJECTIVES, AHEAD_OF_ADDRESSED, BEHIND_ADDRESSED, BEHIND_OBJECT, BEING_WIDE, CLAUSE_MARKS, FEMALE, FEMALE_WIDE, LETTER, MALE,
-    MALE_WIDE, NO_BEING, OWNED_PERSON, OWNING, PRONOUN,
+    ADJECTIVES, AHEAD_OF_ADDRESSED, APPOSED, BEHIND_ADDRESSED, BEHIND_APPOSED, BEHIND_OBJECT, BEING_WIDE, CALLED, CLAUSE_MARKS, FEMALE,
+    FEMALE_WIDE, MALE, MALE_WIDE, NO_BEING, OWNED_PERSON, OWNING, PRONOUN,
 )
 
 _CLAUSE = re.compile(rf"[{CLAUSE_MARKS}.(\u3002]|\s(?:with|in|who|wearing|holding|of|and|that|from|at|on)\s")
@@ -136,10 +136,14 @@ class People:
         for text in texts:
             references = []
             matches = list(self._pattern.finditer(text)) if self._pattern else []
+            end = 0
             for number, match in enumerate(matches):
+                if match.start() < end:
+                    continue  # in "the girl Mia" she is called twice
                 tags, owns = self._meaning(match, matches[number + 1:number + 3], current)
+                end = self._end_of_name(match, matches[number + 1:number + 2], tags)
                 if tags:
-                    references.append(Reference(*match.span(), tags, owns))
+                    references.append(Reference(match.start(), end, tags, owns))
                     current += [tag for tag in tags if tag not in current]
             found.append(Narration(text, tuple(references)))
         if not current and self._recent and _NO_SUBJECT.fullmatch("".join(texts)):
@@ -148,6 +152,15 @@ class People:
             found[at] = Narration(texts[at], (Reference(0, 0, (current[0],)),))
         self._remember(current)
         return found
+
+    def _end_of_name(self, match: re.Match[str], following: Sequence[re.Match[str]], tags: tuple[str, ...]) -> int:
+        """Where a mention ends: of "the girl called Mia" behind the name."""
+        if not (match["being"] or match["wide_being"]) or not following or tags != (self._tags.get(following[0][0]),):
+            return match.end()
+        name = following[0]
+        called = CALLED.fullmatch(match.string, match.end(), name.start())
+        apposed = APPOSED.fullmatch(match.string, match.end(), name.start()) and BEHIND_APPOSED.match(match.string, name.end())
+        return name.end() if called or apposed else match.end()
 
     def addressed(self, speech: str) -> frozenset[str]:
         """Whom what is said calls by name, as "Tom, look!" does; "Tom." alone may well answer who speaks."""
@@ -237,19 +250,12 @@ def _beings(characters: Sequence[Character]) -> dict[str, str]:
 
 
 def _pattern(names: Iterable[str], beings: Iterable[str]) -> re.Pattern[str]:
-    known = "|".join(map(_whole, sorted(names, key=len, reverse=True)))
+    known = "|".join(map(whole_word, sorted(names, key=len, reverse=True)))
     wide = "|".join(re.escape(being) for being in beings if is_wide(being[0])) or "(?!)"
     other = "|".join(re.escape(being) for being in beings if not is_wide(being[0])) or "(?!)"
     being = rf"\b(?:[Tt](?:he|his|hat)|(?P<a>[Aa]n?)) (?:(?:{ADJECTIVES}) )?(?P<being>{other})(?!\w)"
     wide_being = rf"(?:[那这這][个個位]|[こそ]の|(?P<wide_a>一[个個名位只隻]))?(?P<wide_being>{wide})"
     return re.compile(f"(?P<name>{known})|{being}|{wide_being}|{PRONOUN}")
-
-
-def _whole(name: str) -> str:
-    """A pattern for the name as a whole word; in scripts without spaces, wherever it stands."""
-    left = "" if is_wide(name[0]) else f"(?<!{LETTER})"
-    right = "" if is_wide(name[-1]) else f"(?!{LETTER})"
-    return left + re.escape(name) + right
 
 
 def _once(tags: Iterable[str]) -> tuple[str, ...]:

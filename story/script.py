@@ -19,9 +19,9 @@ from collections.abc import Collection, Mapping
 from .cast import Cast, parse_characters
 from .model import Mention, Mistake, Panel, Story, StoryError
 from .options import find_options
-from .speech import take_speech
+from .speech import misspelt_speakers, take_speech
 from .styles import STYLES, Style
-from .text import TAG, caption_start, clean, is_no_character, join, lines, says_something, split_caption
+from .text import BRACKETS, TAG, caption_start, clean, is_no_character, join, lines, plain_tags, says_something, split_caption
 
 SCENE = "##"
 
@@ -43,7 +43,7 @@ def _parse_panels(text: str, cast: Cast, styles: Collection[str], mistakes: list
     for line_number, line in lines(text, "panels", mistakes):
         if line.startswith(SCENE):
             scene = line.lstrip("#").strip()
-            if "[" in scene or "]" in scene:
+            if any(bracket in scene for bracket in BRACKETS):
                 remedy = "Write where and when it is, ## a harbour at dusk, and the characters in the panels under it."
                 mistakes.append(Mistake("panels", line_number, line, "a scene has no tags", remedy))
         else:
@@ -61,6 +61,9 @@ def _parse_panel(number: int, line_number: int, line: str, scene: str, cast: Cas
         mistakes.append(Mistake("panels", line_number, line, message, remedy))
 
     silent, speech = take_speech(line, cast.speech, cast.find, cast.hint, wrong)
+    for called, name in misspelt_speakers(silent, cast.nearly):
+        wrong(f'nobody is called "{called}"', f'Did you mean {name}: "..."? If not, write a comma in place of the colon.')
+    silent = plain_tags(silent)
     bare, options = find_options(silent, caption_start(silent), styles, wrong)
     script, caption = split_caption(clean(bare))
     alone, reported = False, set()
@@ -87,8 +90,11 @@ def _parse_panel(number: int, line_number: int, line: str, scene: str, cast: Cas
     prompt = join(prompt, script[end:]).rstrip()
 
     left = TAG.sub(" ", script)
-    if "[" in left or "]" in left:
+    if any(bracket in left for bracket in BRACKETS):
         wrong("a square bracket has no partner", "Write a tag as [Name].")
+    elif left == script and (name := cast.written.search(script)):  # without any tag, the model would draw somebody else
+        remedy = f"Write [{name[0]}], or [NC] at the start if nobody of the cast is in the picture."
+        wrong(f'"{name[0]}" is a character\'s name without brackets', remedy)
     if alone and (names or reported):
         wrong("[NC] stands beside a character's tag", "Delete [NC], or the character's tag.")
     if not says_something(left):

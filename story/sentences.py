@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from .speech import CURLY_QUOTED, DOUBLE_QUOTED, QUOTE_MARKS, TURNED_QUOTED
 from .text import clean, is_wide, says_something, split_lines
-from .words import ABBREVIATIONS, ATTRIBUTION, COMMON, SCRIPTS
+from .words import ABBREVIATIONS, ATTRIBUTION, COMMON, SCRIPTS, TITLE_END
 
 # As in a script, and one that is open at a paragraph's end since the next goes on with it. Single straight quotes only where no
 # apostrophe is taken for one: at the start of a word, and behind the stop with which speech ends.
@@ -156,9 +156,20 @@ def sentence_splitter() -> Callable[[str, str], list[str]]:
     def split(text: str, language: str) -> list[str]:
         # Quotes that were never closed make it slow, and so does a long text in Chinese or Japanese.
         masked = re.sub(f"[{QUOTES}]", " ", text)
-        return _cut(text, [piece for part in _PORTION.findall(masked) for piece in sentencex.segment(language, part)])
+        return _cut(text, _with_titles(piece for part in _PORTION.findall(masked) for piece in sentencex.segment(language, part)))
 
     return split
+
+
+def _with_titles(pieces: Iterable[str]) -> list[str]:
+    """The pieces, joined behind the title of a name: the library takes "Dr. Who" for two sentences."""
+    found: list[str] = []
+    for piece in pieces:
+        if found and TITLE_END.search(found[-1][-8:]):
+            found[-1] += piece
+        else:
+            found.append(piece)
+    return found
 
 
 def _cut(text: str, pieces: list[str]) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from .model import Character, Speech
 from .options import QUOTED_OPTION
-from .text import is_no_character, join
+from .text import TAG, WIDE_TAG, is_no_character, join
 
 # Opening and closing; the first pair in which a text can be read again is that in which it is printed.
 _PAIRS = (
@@ -26,10 +26,15 @@ CURLY_QUOTED = "\u2018[^\u2018\u2019]*(?:\u2019\\w[^\u2018\u2019]*)*\u2019(?!\\w
 _STRAIGHT_QUOTED = r"'[^']*(?:(?<=\w)'\w[^']*)*'(?!\w)"
 _QUOTED = f"{DOUBLE_QUOTED}|{TURNED_QUOTED}|{CURLY_QUOTED}|{_STRAIGHT_QUOTED}"
 
+MANNER = r"(?: ?[(（][^()（）]{0,60}[)）])?"  # Mia (laughing): "Hi!"
+_COLON = rf"{MANNER} ?[:：] ?"
+_SAID_BY = re.compile(rf"{QUOTED_OPTION.pattern}|(?P<colon>{_COLON})(?={_QUOTED})")
+
 
 def spoken(names: Collection[str]) -> re.Pattern[str]:
-    """What `take_speech` looks for: a name of `names`, or any in brackets, a colon, and a text in quotes."""
-    return re.compile(rf"{QUOTED_OPTION.pattern}|(?:\[(?P<tag>[^\[\]]*)\]|(?P<name>{any_name(names)})) ?[:\uff1a] ?(?P<text>{_QUOTED})")
+    """What `take_speech` looks for: a name of `names`, or any in brackets of either kind, a colon, and a text in quotes."""
+    who = f"(?P<tag>{TAG.pattern}|{WIDE_TAG.pattern})|(?P<name>{any_name(names)})"
+    return re.compile(rf"{QUOTED_OPTION.pattern}|(?:{who}){_COLON}(?P<text>{_QUOTED})")
 
 
 def any_name(names: Collection[str]) -> str:
@@ -51,7 +56,7 @@ def take_speech(line: str, pattern: re.Pattern[str], find: Callable[[str], Chara
         if match["text"] is None:  # an option: what stands in its quotes is its own
             continue
         kept, end = _close_gap(kept, line[end:match.start()]), match.end()
-        name, text = (match["tag"] or match["name"] or "").strip(), match["text"][1:-1].strip()
+        name, text = (match["name"] or match["tag"][1:-1]).strip(), match["text"][1:-1].strip()
         speaker = find(name)
         if is_no_character(name):
             wrong("[NC] means nobody, and says nothing", "Write the text without a name: it is a caption then.")
@@ -65,6 +70,14 @@ def take_speech(line: str, pattern: re.Pattern[str], find: Callable[[str], Chara
     if speech and any(match["text"] for match in pattern.finditer(kept)):
         wrong("speech stands within speech", 'Write one after the other: Mia: "Look!" Bob: "Where?"')
     return kept.strip(), tuple(speech)
+
+
+def misspelt_speakers(line: str, nearly: Callable[[str], tuple[str, str] | None]) -> Iterator[tuple[str, str]]:
+    """Who seems to speak in a line of `take_speech`: (the word, the name that it is nearly). `nearly`: of the text ahead of a colon."""
+    for match in _SAID_BY.finditer(line):
+        found = nearly(line[:match.start()]) if match["colon"] else None
+        if found:
+            yield found
 
 
 def print_speech(speech: Speech) -> str:

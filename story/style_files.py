@@ -32,6 +32,10 @@ def read_styles(path: Path) -> dict[str, Style]:
             raise ValueError(f"{path.name}, style {number}: name, prompt and negative_prompt must be texts.")
         if not name.strip():
             raise ValueError(f"{path.name}, style {number} has no name. A .csv begins with the line: name,prompt,negative_prompt.")
+        if path.suffix.lower() == ".csv" and (row.get("prompt") is None or any(row.get(None) or ())):
+            what = "no comma" if row.get("prompt") is None else "more commas than its first line"
+            remedy = "Write name,prompt,negative_prompt, and texts with commas in quotes."
+            raise ValueError(f'{path.name}, style "{name.strip()}": its line has {what}. {remedy}')
         if prompt.count(PLACE) > 1:
             raise ValueError(f'{path.name}, style "{name.strip()}" has {PLACE} more than once. Leave one of them.')
         template = prompt.strip() if PLACE in prompt else ", ".join(part for part in (PLACE, prompt.strip(" ,")) if part)

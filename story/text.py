@@ -8,11 +8,16 @@ from collections.abc import Iterator
 
 from .model import Mistake
 from .options import QUOTED_OPTION
+from .words import LETTER
 
 COMMENT = "//"
 NO_CHARACTER = "NC"
 LONGEST_LINE = 20_000  # characters; what is longer is a book without line breaks, not a panel
 TAG = re.compile(r"\[([^\[\]]*)\]")
+# The brackets that Chinese and Japanese input methods type in place of the square ones.
+WIDE_TAG = re.compile("[\u3010\uff3b]([^\\[\\]\u3010\u3011\uff3b\uff3d]*)[\u3011\uff3d]")
+BRACKETS = "[]\u3010\u3011\uff3b\uff3d"
+_ANY_TAG = re.compile(f"{QUOTED_OPTION.pattern}|{TAG.pattern}|{WIDE_TAG.pattern}")
 
 
 def lines(text: str, input_name: str, mistakes: list[Mistake]) -> Iterator[tuple[int, str]]:
@@ -51,13 +56,20 @@ def split_caption(line: str) -> tuple[str, str | None]:
 
 def caption_start(line: str) -> int:
     """Where the last `#` is, or -1; one inside a tag, such as [Guard #2], belongs to the name, one in quotes to an option."""
-    spans = sorted(match.span() for pattern in (TAG, QUOTED_OPTION) for match in pattern.finditer(line))
+    spans = sorted(match.span() for pattern in (TAG, WIDE_TAG, QUOTED_OPTION) for match in pattern.finditer(line))
     at = line.rfind("#")
     while spans and at >= 0:
         first, last = spans.pop()
         if first < at < last:
             at = line.rfind("#", 0, first)
     return at
+
+
+def plain_tags(line: str) -> str:
+    """The line with square brackets in place of the wide ones of its tags, ahead of the caption; there they are the author's own."""
+    at = caption_start(line)
+    end = len(line) if at < 0 else at
+    return _ANY_TAG.sub(lambda match: match[0] if match[2] is None else f"[{match[2]}]", line[:end]) + line[end:]
 
 
 def join(left: str, right: str, read: bool = False) -> str:
@@ -76,6 +88,13 @@ def join(left: str, right: str, read: bool = False) -> str:
 def is_wide(character: str) -> bool:
     """Whether it is of Chinese, Japanese or Korean, signs of theirs included, which touch their neighbours without a space."""
     return unicodedata.east_asian_width(character) in "WF"
+
+
+def whole_word(name: str) -> str:
+    """A pattern for the name as a whole word; in scripts without spaces, wherever it stands."""
+    left = "" if is_wide(name[0]) else f"(?<!{LETTER})"
+    right = "" if is_wide(name[-1]) else f"(?!{LETTER})"
+    return left + re.escape(name) + right
 
 
 def says_something(text: str) -> bool:

@@ -45,6 +45,11 @@ BEHIND_OBJECT = frozenset(
     "very what when where while who why with without".split()
 )
 
+# Between what a character is and its name: "the girl called Mia", "男孩叫小明"; and where commas are around the name.
+CALLED = re.compile(r" (?:(?:(?:who|that) (?:was|is) )?(?:called|named) )?|(?:[，,]?名?叫(?:做|作)?|[，,]?名[为為]|[，,]?名字叫)?")
+APPOSED = re.compile("[,，] ?")
+BEHIND_APPOSED = re.compile(r"[,，.。]|\Z")
+
 # Behind whoever owns something; not "Mia's running". Chinese may leave out its particle ahead of family.
 _FAMILY_WIDE = (
     "妈妈|媽媽|爸爸|母亲|母親|父亲|父親|奶奶|爷爷|爺爺|外婆|外公|哥哥|弟弟|姐姐|妹妹|叔叔|阿姨|舅舅|老师|老師|朋友|家人|"
@@ -66,14 +71,21 @@ _SAID = (
     r"announced|gasped|growled|grumbled|suggested|warned|offered|demanded|snapped|wondered|thought|sang|sobbed|promised|went on|"
     r"dit|demanda|répondit|cria|sagte|fragte|rief|antwortete|dijo|preguntó|respondió|gritó)\b"
 )
+_HOW_WIDE = (
+    "[低轻輕大高][声聲]?|小[声聲]|笑着|哭着|接着|[继繼][续續]|解[释釋]|[补補]充|命令|催促|安慰|提醒|建[议議]|宣布|嘀咕|嘟囔|嘟哝|咕哝|自言自[语語]|感[叹嘆]"
+)
 _SAID_WIDE = (
     "(?:言|聞|尋ね|叫|答え|つぶや|呟|ささや|囁|話し|呼び|怒鳴)[ぁ-ん]+|"
-    "(?:[低轻輕大小高][声聲]?|笑着|哭着)?(?:(?<!传)[说說](?!完)|[问問]|喊|嚷|叫(?=[道着了]|$|[：:，。])|答|[讲講])(?:道|着|了|完)*|"
-    "[笑喝骂罵叹嘆怒喊]?(?<![知街一大小铁地])道(?=[：:，。])"
+    f"(?:{_HOW_WIDE}){{0,2}}(?:(?<![传小])[说說](?!完)|[追询詢反提]?[问問]|[呼惊驚尖大]?喊|叫?嚷|[怒大]?吼|"
+    "[呼惊驚尖大]?叫(?=[道着了]|$|[：:，。])|回?答[应應复覆]?(?![案题題])|回[应應]|[应應](?=道|了?一?[声聲])|[讲講])(?:道|着|了|完|[说說])*|"
+    f"(?:{_HOW_WIDE}){{0,2}}[笑喝骂罵叹嘆怒喊哭吼应應劝勸]?(?<![知街一大小铁地])道(?=[：:，。])"
 )
 SAID = re.compile(f"{_SAID}|{_SAID_WIDE}")
 # What may stand beside the speaker and the verb of an attribution that says no more than who speaks.
-BESIDE_SAID = re.compile(r"\b(?:to|at|again|then|and|so|back|out|aloud|together|\w+ly)\b|[对對向跟地又也就]|[、はがもとにをって]")
+BESIDE_SAID = re.compile(
+    r"\b(?:to|at|again|then|and|so|back|out|aloud|together|\w+ly)\b|(?:(?![在到])[\u4e00-\u9fff]){1,4}(?<![草空田工])地|"
+    "[连連急]忙|立刻|[马馬]上|[忽突]然|一[声聲句]|[对對向跟地又也就再]|[、はがもとにをって]"
+)
 WRITTEN = re.compile(
     r"\b(?:sign|letter|note|read|reads|wrote|written|title|titled|called|named|word|words|label)\b|写|寫|书|書|名叫|札|手紙", re.I
 )
@@ -160,4 +172,5 @@ COMMON = {
     "it": frozenset("il che di e una gli con della era".split()),
     "pt": frozenset("os e uma que com do da não ela".split()),
 }
+TITLE_END = re.compile(r"\b(?:Mrs?|Ms|Dr|Prof|Capt|Col|Gen|Lt|Sgt|Rev)\.\s*\Z")
 ABBREVIATIONS = frozenset("mr mrs ms dr st prof sr jr mt no vs etc capt col gen lt sgt rev hon".split())

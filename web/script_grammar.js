@@ -18,13 +18,16 @@ const SPOKEN = [
   `\u2018[^\u2018\u2019]*(?:\u2019${LETTER}[^\u2018\u2019]*)*\u2019(?!${LETTER})`,
   `'[^']*(?:(?<=${LETTER})'${LETTER}[^']*)*'(?!${LETTER})`,
 ].join("|");
-const TAG = /\[([^[\]]*)\]/g;
-const AHEAD = "(?<![^\\s\\]#])"; // white space, a tag, or the # itself
+const WIDE_TAG = "[\u3010\uff3b][^[\\]\u3010\u3011\uff3b\uff3d]*[\u3011\uff3d]"; // the brackets of Chinese and Japanese input methods
+const TAG_PATTERN = `\\[[^[\\]]*\\]|${WIDE_TAG}`;
+const TAG = new RegExp(TAG_PATTERN, "g");
+const MANNER = "(?:\\s*[(\uff08][^()\uff08\uff09]{0,60}[)\uff09])?"; // Mia (laughing): "Hi!"
+const AHEAD = "(?<![^\\s\\]\u3011\uff3d#])"; // white space, a tag, or the # itself
 const OPTION_NAME = `${AHEAD}(?:seed|style|negative|prompt_2|crop|alias)=`;
 const QUOTED_OPTION = new RegExp(`${OPTION_NAME}(?:${QUOTED})`, "g");
 const OPTION = new RegExp(`${OPTION_NAME}(?:${QUOTED}|\\S*)`, "g");
 const ALIAS = new RegExp(`${AHEAD}alias=(${QUOTED}|\\S*)`, "g");
-const CHARACTER = /^[\s\p{Cc}]*(\[([^[\]]*)\])/u;
+const CHARACTER = new RegExp(`^[\\s\\p{Cc}]*(${TAG_PATTERN})`, "u");
 
 /** As story/text.py cleans: NFC, control characters and runs of white space as single spaces. */
 const clean = (text) => text.normalize("NFC").replaceAll("\ufeff", "").replace(/[\s\p{Cc}]+/gu, " ").trim();
@@ -57,7 +60,7 @@ export function readCharacter(line) {
   spans.push(...aliases.map(({ 0: text, index }) => ({ start: from + index, end: from + index + text.length, kind: "option" })));
   if (note < line.length) spans.push({ start: note, end: line.length, kind: "note" });
 
-  const tag = clean(head[2]);
+  const tag = clean(head[1].slice(1, -1));
   if (!tag || isNobody(tag)) return { spans, names: [] };
   const also = aliases.flatMap((match) => match[1].replace(/["\u201c\u201d]/g, "").split(/[,\uff0c\u3001]/));
   return { spans, names: [tag, ...also.map(clean).filter(Boolean)] };
@@ -70,7 +73,7 @@ export class Cast {
     this.folded = names && new Set(names.map(fold));
     const known = [...(names ?? [])].sort((a, b) => b.length - a.length).map(escapeName);
     const bare = known.length ? `|(?<!${LETTER})(?:${known.join("|")})` : "";
-    const speaker = `(?<speaker>(?:\\[[^[\\]]*\\]${bare})\\s*[:\uff1a])`;
+    const speaker = `(?<speaker>(?:${TAG_PATTERN}${bare})${MANNER}\\s*[:\uff1a])`;
     // Quoted options first: what stands in their quotes is their own.
     this.speech = new RegExp(`${QUOTED_OPTION.source}|${speaker}\\s*(?<text>${SPOKEN})`, "gu");
   }

@@ -40,6 +40,7 @@ def panel(grammar, line, names=NAMES):
         ("## a harbour", [("scene", "## a harbour")]),
         ("[Mia] and [ mia ] meet [Maya]", [("name", "[Mia]"), ("name", "[ mia ]"), ("unknown", "[Maya]")]),
         ("[nc] rain", [("nobody", "[nc]")]),
+        ("【Mia】 and ［Eve］ # 【Mia】", [("name", "【Mia】"), ("unknown", "［Eve］"), ("caption", "# 【Mia】")]),
         ("[Mia] at house #7 # He rings.", [("name", "[Mia]"), ("caption", "# He rings.")]),
         ("[Guard #2] yawns", [("name", "[Guard #2]")]),
         ("[Mia] sits # [Mia] [dreams]", [("name", "[Mia]"), ("caption", "# [Mia] [dreams]")]),
@@ -82,6 +83,7 @@ def test_a_line_is_coloured_as_the_story_reads_it(grammar, case):
         ("[Guard #2] a guard", [("name", "[Guard #2]")], ["Guard #2"]),
         ("// [Mia] a girl", [("comment", "// [Mia] a girl")], []),
         ("[NC] nobody", [("name", "[NC]")], []),
+        ("【Mia】a 【red】 girl", [("name", "【Mia】")], ["Mia"]),
         ("Mia: a girl", [], []),
     ],
 )

@@ -177,7 +177,7 @@ def test_a_caption_is_a_caption_whatever_stands_in_it(said, caption):
 
 def test_a_script_parses_whatever_the_texts_hold():
     pieces = [
-        "[", "]", "[Mia]", "[NC]", "#", "##", "//", "=", "seed=", "style=x", 'alias="a"', ":", ": ", "：", '"', "“", "”", "「", "」", "«",
+        "[", "]", "[Mia]", "[NC]", "#", "##", "//", "=", "seed=", "seed =", "style=x", 'alias="a"', ":", ": ", "：", '"', "“", "”", "「", "」", "«",
         "»", "„", "'", "\\", "Mia", "Old Tom", "mia", " ", "\n", "\t", "a", "7", ",", "小明", "\u0301", "\u0338", "\ufeff", "NC", "{", "}",
         "(", ")", "<", ">",
     ]

@@ -27,6 +27,21 @@ def test_every_example_of_the_script_is_right(field, text):
     assert story.characters and story.panels
 
 
+def test_every_quote_of_the_help_is_read():
+    text = (DOCS / "Fabula_Story.md").read_text(encoding="utf-8")
+    quotes = re.findall("`(.)…(.)`", text)
+    assert len(quotes) == 11
+    for first, last in quotes:
+        (panel,) = parse_story(CAST, f"[Mia] waves # Mia (laughing): {first}Look!{last}", "(No style)", "").panels
+        assert [speech.text for speech in panel.speech] == ["Look!"], first
+
+
+def test_every_shape_of_the_help_is_read():
+    for crop in re.findall("`(crop=.*?)`", (DOCS / "Fabula_Story.md").read_text(encoding="utf-8")):
+        (panel,) = parse_story(CAST, f"[Mia] waves {crop}", "(No style)", "").panels
+        assert panel.options.crop == (16, 9)
+
+
 def test_every_feature_of_the_script_has_an_example():
     stories = [parse_story(CAST, text, "(No style)", "") for field, text in EXAMPLES if field == "panels"]
     panels = [panel for story in stories for panel in story.panels]

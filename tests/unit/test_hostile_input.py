@@ -19,8 +19,8 @@ from hypothesis import strategies as st  # noqa: E402
 FACE = Typeface()
 # What the grammar has a meaning for, beside any text at all.
 TOKENS = st.sampled_from([
-    "[", "]", "[Mia]", "[Bob]", "[NC]", "[]", "#", "##", "//", '"', "“", "”", "「", "」", ":", "：", "Mia:", 'Mia: "Hi"', "Bob：「よ」", "Mimi", "seed=7",
-    "seed=", "crop=3:2", "crop=", 'style="Line art"', 'negative="', "prompt_2=x", "alias=", 'alias="Mimi, Mi"', " ", "\n", "\r\n", "\t", "waves",
+    "[", "]", "[Mia]", "[Bob]", "【Mia】", "［Bob］", "【", "］", "[NC]", "[]", "#", "##", "//", '"', "“", "”", "「", "」", ":", "：", "Mia:", "Mai:", "(hm)", 'Mia: "Hi"', "Bob：「よ」", "Mimi", "seed=7",
+    "seed=", "seed = 7", "neg=", "crop=3:2", "crop=", 'style="Line art"', 'negative="', "prompt_2=x", "alias=", 'alias="Mimi, Mi"', " ", "\n", "\r\n", "\t", "waves",
     "مرحبا", "小明", "👩\u200d🚀", "e\u0301", "\u202e", "\x00", "\x85", "\u2028", "\ud800", "\ufeff", ", a red coat", "BREAK", "(a:1.2)",
 ])
 SCRIPTS = st.lists(st.one_of(TOKENS, st.text(max_size=6)), max_size=25).map("".join)

@@ -85,6 +85,24 @@ def test_tags_of_any_script(tag):
     assert (one.prompt, one.characters) == ("a friend waves", (tag,))
 
 
+def test_tags_in_the_brackets_of_chinese_and_japanese_input_are_tags():
+    cast = "【Mia】 a girl, 【red】 coat\n［Bob］a man"
+    one = panel("【Mia】 jumps over ［ bob ］", cast)
+    assert (one.prompt, one.caption, one.characters) == ("a girl, 【red】 coat jumps over a man", "Mia jumps over bob", ("Mia", "Bob"))
+    assert print_story(story("【NC】 rain # 【Mia】 waits", cast)) == ("[Mia] a girl, 【red】 coat\n[Bob] a man", "[NC] rain # 【Mia】 waits")
+    assert print_story(story("【Mia】 jumps # ［mia］：“Hi”", cast))[1] == '[Mia] jumps #  [Mia]: "Hi"'
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ("【Eve】 jumps", "no character is called [Eve]"), ("［Mia jumps", "has no partner"), ("[Mia］ jumps", "has no partner"),
+    ("【】 jumps", "brackets are empty"), ("【NC】 [Mia] jumps", "stands beside"), ("[Mia] jumps # 【Eve】：“Hi”", "no character is called [Eve]"),
+    ("## 【Mia】 at home\n[Mia] jumps", "a scene has no tags"),
+])
+def test_mistakes_in_such_tags(line, message):
+    (mistake,) = mistakes(line, "【Mia】 a girl")
+    assert message in mistake.message
+
+
 def test_one_name_spelt_in_two_unicode_forms_is_one_name():
     assert panel("[Zoe\u0308] waves", "[Zo\u00eb] a friend").characters == ("Zo\u00eb",)
 
@@ -96,6 +114,26 @@ def test_case_is_a_second_choice():
     assert panel("[BOB] runs").characters == ("Bob",)
     (mistake,) = mistakes("[BOB] runs", two)
     assert "[bob] or [Bob]" in mistake.remedy
+
+
+@pytest.mark.parametrize(("line", "name"), [
+    ("Mia sits # Mia sits.", "Mia"), ("Rain on Mia's roof", "Mia"), ("a hat of Old Tom seed=7", "Old Tom"), ("the girl sits", "the girl"),
+    ("小明在公园", "小明"), ('A house, Mia # A house. Bob: "Hi"', "Mia"),
+])
+def test_a_name_without_brackets_in_a_panel_of_nobody_is_a_mistake(line, name):
+    cast = '[Mia] a girl alias="Mimi, the girl"\n[Old Tom] a man\n[Tom] a boy\n[小明] a boy\n[Bob] a man'
+    (mistake,) = mistakes(line, cast)
+    assert (mistake.line, mistake.message) == (1, f'"{name}" is a character\'s name without brackets')
+    assert mistake.remedy == f"Write [{name}], or [NC] at the start if nobody of the cast is in the picture."
+    assert panel(f"[NC] {line}", cast).alone
+
+
+@pytest.mark.parametrize("line", [
+    "[Bob] waves at Ann", "rain on a bench # Ann waits.", "Annie waits", "ANN waits", "a house # Ann: \"Hi\"", 'a house negative="Ann, crowd"',
+    "a house\n## Ann's garden\na tree",
+])
+def test_a_name_elsewhere_is_none(line):
+    assert story(line).panels
 
 
 def test_comments_and_blank_lines_are_skipped_and_lines_keep_their_numbers():
@@ -153,6 +191,7 @@ def test_an_unknown_tag_where_nobody_is_defined():
         ("[Bob] a man\n[ ] a girl", "brackets are empty"),
         ("[Bob] a man\n[nc] nobody", "means that a panel has no character"),
         ("[Bob] a man\n[Ann] [Eve] twins", "one character only"),
+        ("[Bob] a man\n【Ann】［Eve］ twins", "one character only"),
     ],
 )
 def test_mistakes_in_characters(characters, message):
@@ -205,10 +244,10 @@ def test_control_characters_become_spaces():
 
 
 def test_a_seed_is_the_panels_own_and_no_part_of_the_prompt_or_the_caption():
-    story = parse_story("[Bob] a man", "[Bob] runs seed=7 fast # Look!\n[Bob] sits seed=0\n[Bob] knows that x=3", "", "")
+    story = parse_story("[Bob] a man", "[Bob] runs seed=7 fast # Look!\n[Bob] sits seed=0\n[Bob] knows that x = 3 # x=3", "", "")
     assert [panel.options.seed for panel in story.panels] == [7, 0, None]
-    assert [panel.prompt for panel in story.panels] == ["a man runs fast", "a man sits", "a man knows that x=3"]
-    assert story.captions == ["Look!", "Bob sits", "Bob knows that x=3"]
+    assert [panel.prompt for panel in story.panels] == ["a man runs fast", "a man sits", "a man knows that x = 3"]
+    assert story.captions == ["Look!", "Bob sits", "x=3"]
 
 
 @pytest.mark.parametrize("text", ["seed=", "seed=x", "seed=-1", "seed=1.5", f"seed={2**64}", "seed=1 seed=2"])
@@ -229,6 +268,18 @@ def test_a_panel_may_have_a_style_a_negative_and_a_second_prompt_of_its_own():
         ("[Bob] sits style=Cubism", 'no style called "Cubism"', '"Line art"'),
         ("[Bob] sits styel=Cubism", "there is no styel=", 'style="Line art"'),
         ("[Bob] sits seeds=3", "there is no seeds=", "seed=7"),
+        ('[Bob] sits Style="Line art"', "there is no Style=", 'style="Line art"'),
+        ('[Bob] sits neg="rain"', "there is no neg=", 'negative="crowd, rain"'),
+        ("[Bob] knows that x=3 # He knows.", "there is no x=", "seed=, style=, negative=, prompt_2=, crop=. In a text put spaces around the =."),
+        ("[Bob] sits seed = 7", "seed= has spaces around its =", "seed=7"),
+        ("[Bob] sits seed= 7 # Day.", "seed= has spaces around its =", "seed=7"),
+        ('[Bob] sits negative ="rain"', "negative= has spaces around its =", 'negative="crowd, rain"'),
+        ("[Bob] sits seeds = 7", "there is no seeds=", "seed=7"),
+        ('[Bob] sits alias="Rob"', "alias= stands in the wrong field", "in the field characters"),
+        ("[Bob] sits seed=7, tired", "seed=7 has a comma behind it", "Delete the comma."),
+        ("[Bob] sits crop=3:2， tired", "crop=3:2 has a comma behind it", "Delete the comma."),
+        ('[Bob] sits style="Line art", seed=7', 'style="Line art" has a comma behind it', "Delete the comma."),
+        ("[Bob] sits negative=crowd, rain", "negative=crowd has a comma behind it", 'or write all of it in quotes: negative="crowd, rain"'),
         ('[Bob] sits negative=""', "negative= has no value", 'negative="crowd, rain"'),
         ("[Bob] sits # He waits. seed=3", "seed= stands in the caption", "ahead of the #"),
         ("[Bob] sits style=Photographic style=Photographic", "more than one style=", "once"),
@@ -238,6 +289,21 @@ def test_a_panel_may_have_a_style_a_negative_and_a_second_prompt_of_its_own():
 def test_mistakes_in_options_and_scenes(line, message, remedy):
     found = mistakes(line if line.startswith("[") else f"{line}\n[Bob] sits")
     assert len(found) == 1 and message in found[0].message and remedy in found[0].remedy
+
+
+@pytest.mark.parametrize(("line", "message", "remedy"), [
+    ('[Mia] a girl aliases="Mimi"', "there is no aliases=", 'alias="Mimi, the girl"'),
+    ('[Mia] a girl alias = "Mimi"', "alias= has spaces around its =", 'alias="Mimi, the girl"'),
+    ("[Mia] a girl seed=7", "seed= stands in the wrong field", "in the field panels"),
+    ("[Mia] a girl x=3", "there is no x=", "There is alias=."),
+])
+def test_mistakes_in_the_options_of_a_character(line, message, remedy):
+    (mistake,) = mistakes("[Mia] runs", line)
+    assert mistake.input_name == "characters" and message in mistake.message and remedy in mistake.remedy
+
+
+def test_what_is_not_like_an_option_is_text():
+    assert panel("[Bob] at E = 3, seed: 7, (x=3) # A seed = 7, Style ='x', x=3.").caption == "A seed = 7, Style ='x', x=3."
 
 
 def test_a_scene_is_added_to_the_panels_under_it_until_the_next():
@@ -337,8 +403,30 @@ def test_mistakes_in_speech_and_crop(line, words):
     assert mistake.line == 1
 
 
+@pytest.mark.parametrize(("said", "name"), [
+    ('Mai: "Hi"', "Mia"), ("Miaa: “Hi”", "Mia"), ('So old Tmo (sadly): "Hi"', "Old Tom"), ("He left. ELISABET：'Hi'", "Elisabeth"),
+    ('Mia: "Hi" Tom: "A" mai: "B"', "Mia"),
+])
+def test_a_misspelt_speaker_is_a_mistake(said, name):
+    (mistake,) = mistakes(f"[Mia] waves # {said}", "[Mia] a girl\n[Old Tom] a man\n[Elisabeth] a woman alias=\"Al, the boy\"")
+    assert 'nobody is called "' in mistake.message and f'Did you mean {name}: "..."?' in mistake.remedy
+
+
+@pytest.mark.parametrize("said", [
+    'Narrator: "Hi"', 'Bobby: "Hi"', 'Main street: "Hi"', 'The box: "Fragile"', 'All: "Hurray!"', "Mai: Hi", 'Mai said "Hi"', 'Mai: "Hi', 'BOB: "',
+])
+def test_who_is_far_from_all_names_is_in_the_caption(said):
+    one = panel(f"[Mia] waves # {said}", '[Mia] a girl\n[Bob] a man\n[Elisabeth] a woman alias="Al, the boy"\n[Rob] a man')
+    assert (one.speech, one.caption) == ((), said)
+
+
+def test_what_nobody_says_in_an_option_is_no_mistake():
+    assert panel("[Ann] waves prompt_2=“Anm: 'x'”").speech == ()
+
+
 def test_crop_is_the_shape_of_the_picture_on_the_page():
     assert panel("[Bob] waves crop=16:9 # Wide.").options.crop == (16, 9)
+    assert panel("[Bob] waves crop=16x9").options.crop == panel("[Bob] waves crop=16×9").options.crop == (16, 9)
     assert panel("[Bob] waves").options.crop is None
 
 

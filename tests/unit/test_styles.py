@@ -59,12 +59,20 @@ def test_styles_of_ones_own_come_as_csv_or_json(tmp_path, name, text):
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("a.json", "{", "a.json cannot be read as styles"), ("a.json", '{"name": "x"}', "no list of styles"), ("a.json", "[1]", "no list of styles"),
     ("a.json", '[{"name": 3}]', "style 1: name.*must be texts"), ("a.csv", "x,y\n1,2\n", "style 1 has no name.*name,prompt,negative_prompt"),
+    ("a.csv", "name,prompt,negative_prompt\nInk,ink,\nSoft pastel\n", 'a.csv, style "Soft pastel": its line has no comma'),
+    ("a.csv", "name\nInk\n", 'style "Ink": its line has no comma'),
+    ("a.csv", "name,prompt,negative_prompt\nInk,ink, bold,photo\n", 'style "Ink": its line has more commas than its first line'),
     ("a.csv", "name,prompt\nTwo,{prompt} {prompt}\n", '"Two" has {prompt} more than once'),
 ])
 def test_files_that_hold_no_styles_say_why(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
         read_styles(tmp_path / name)
+
+
+def test_a_line_of_a_csv_may_end_early_and_in_commas(tmp_path):
+    (tmp_path / "a.csv").write_text("name,prompt,negative_prompt\nInk,\nSoft,pastel,,,\n")
+    assert read_styles(tmp_path / "a.csv") == {"Ink": Style("{prompt}", ""), "Soft": Style("{prompt}, pastel", "")}
 
 
 def test_a_file_of_other_bytes_is_no_style(tmp_path):
