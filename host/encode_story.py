@@ -91,7 +91,7 @@ class Rows:
         return [each[panel] for panel in self.panels for _ in range(self.images_per_panel)]
 
 
-def encode_rows(clip: CLIP, node: str, prompts: Sequence[dict], words: Words | None, rows: Rows) -> Conditioning:
+def encode_rows(clip: CLIP, node: str, prompts: Sequence[dict], words: Sequence[Words] | None, rows: Rows) -> Conditioning:
     """One conditioning row for each of `rows`, of the prompts of all panels. words: where each panel's prompt describes whom; None: it does not."""
     known: dict[str, list] = {}
     encoded = []

@@ -35,11 +35,13 @@ def embed_faces(images: torch.Tensor, choice: str, index: int, skip: bool, analy
 
     Raises: ValueError for photos without a face, and where insightface or its models are missing.
     """
+    if not len(images):
+        raise ValueError(f"{NODE}: input 'images' holds no picture. Connect one or more photos.")
     analysis = analysis or load_analysis()
     _check_recogniser(analysis)
     kept, rows, without = [], [], []
-    for number, photo in enumerate(to_images(images[..., :3])):
-        face = choose_face(_find_faces(analysis, np.asarray(photo)[:, :, ::-1]), choice, index)  # insightface reads BGR
+    for number, photo in enumerate(to_images(images)):
+        face = choose_face(_find_faces(analysis, np.asarray(photo.convert("RGB"))[:, :, ::-1]), choice, index)  # insightface reads BGR
         if face is None:
             without.append(number + 1)
             continue

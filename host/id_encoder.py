@@ -42,18 +42,17 @@ class IdEncoder:
     def encode(self, photos: Sequence[Image.Image], faces: torch.Tensor | None = None) -> torch.Tensor:
         """Photos, and for V2 their face embeddings (photos, 512), to identity tokens (photos x id_tokens, width), photo by photo."""
         device = self._load()
+        # In float32, whatever the weights are stored in: the layers cast them, and a few photos are soon done.
         pixels = torch.stack([prepare_photo(photo, self.sizes.image_size) for photo in photos])
-        dtype = next(self.patcher.model.parameters()).dtype
-        faces = None if faces is None else faces.to(device, dtype)
-        tokens = self.patcher.model(pixels.to(device, dtype), faces)
-        return tokens.flatten(0, 1).to(comfy.model_management.intermediate_device(), torch.float32)
+        faces = None if faces is None else faces.to(device, torch.float32)
+        tokens = self.patcher.model(pixels.to(device), faces)
+        return tokens.flatten(0, 1).to(comfy.model_management.intermediate_device())
 
     @torch.inference_mode()
     def fuse(self, text: torch.Tensor, places: Sequence[int], tokens: torch.Tensor, strength: float) -> torch.Tensor:
         """A prompt's embeddings (tokens, width) with the identity tokens in the class tokens at `places`; a new tensor, where `text` is."""
         device = self._load()
-        dtype = next(self.patcher.model.parameters()).dtype
-        return fuse(text.to(device), places, tokens.to(device, dtype), self.patcher.model.fuse_module, strength).to(text.device)
+        return fuse(text.to(device), places, tokens.to(device), self.patcher.model.fuse_module, strength).to(text.device)
 
     def _load(self) -> torch.device:
         comfy.model_management.load_model_gpu(self.patcher)

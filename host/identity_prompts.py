@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from comfy.sd import CLIP
 
-from ..identity.class_tokens import Expansion, Frame, TriggerError, expand, find_triggers, lay_out, places
+from ..identity.class_tokens import Expansion, Frame, TriggerError, expand, find_triggers, lay_out
 from ..story.model import Panel
-from .prompt_tokens import flatten, join_parts, tokenize_parts
+from .prompt_tokens import flatten, join_parts, pad_chunks, tokenize_parts
+from .prompt_words import Words
 
 NODE = "Fabula_EncodeIdentity"
+_EMBEDDING = re.compile(r"embedding:\S+")
 MOST_COPIES = 75  # of a class token: a whole chunk
-Words = Mapping[str, tuple[int, ...]]
-
 
 @dataclass(frozen=True)
 class Prompt:
@@ -34,12 +36,12 @@ class TriggerReader:
 
     def __init__(self, clip: CLIP, trigger_word: str) -> None:
         self.word = trigger_word.strip()
-        if not self.word.isalnum():
+        if not self.word.isalnum() or self.word == "BREAK":
             raise ValueError(f"{NODE}: input 'trigger_word' is {trigger_word!r}, which is no single word. Write one such as img.")
         self._clip = clip
         tokenizers = {encoder: getattr(clip.tokenizer, f"clip_{encoder}") for encoder in clip.tokenize("")}
-        self._frames = {encoder: Frame(own.start_token, own.end_token, own.pad_token, own.max_length) for encoder, own in tokenizers.items()}
-        self._vocabularies = {encoder: own.inv_vocab for encoder, own in tokenizers.items()}
+        self._frames = {encoder: Frame(own.start_token, own.end_token, own.pad_token, own.max_length, own.max_word_length) for encoder, own in tokenizers.items()}
+        self._tokenizers = tokenizers
         self._triggers = {encoder: self._ids(chunks, encoder) for encoder, chunks in clip.tokenize(self.word).items()}
         self._main = "l" if "l" in tokenizers else next(iter(tokenizers))  # the one whose places `find_words` gives
 
@@ -52,8 +54,10 @@ class TriggerReader:
 
         Raises: ValueError for a trigger of nobody, of somebody without photos, twice in a description, missing in one, or without a class word.
         """
+        tokenized = tokenize_parts(self._clip, text, return_word_ids=True)
+        self._check_words(panel, text, tokenized)
         parts, runs, moved, chunks = [], [], {}, 0
-        for part in tokenize_parts(self._clip, text):
+        for part in tokenized:
             new = sum(len(each[self._main]) for each in parts)
             read, own_runs, own_moved = self._read_part(panel, part, words, copies, chunks, new)
             parts.append(read)
@@ -64,6 +68,17 @@ class TriggerReader:
         kept = {name: tuple(new for place in own for new in moved[place]) for name, own in words.items()}
         return Prompt(join_parts(parts), kept, tuple(runs))
 
+    def _check_words(self, panel: Panel, text: str, parts: Sequence[dict[str, list]]) -> None:
+        """CLIP takes digits and signs off a word, so that the tokens of img2 begin with the trigger's."""
+        triggers = sum(len(find_triggers(flatten(part[self._main], self._frames[self._main].end)[0], self._triggers[self._main], self._ends_word(self._main)))
+                       for part in parts)
+        whole = len(re.findall(rf"(?<!\w){re.escape(self.word)}(?!\w)", _EMBEDDING.sub(" ", text), re.IGNORECASE))
+        if triggers != whole:
+            raise ValueError(
+                f'{NODE}: panel {panel.number} of input \'story\' has the trigger word "{self.word}" as a part of another word, such as {self.word}2. Write that word '
+                "otherwise, or choose another trigger_word."
+            )
+
     def _read_part(self, panel: Panel, part: dict[str, list], words: Words, copies: Mapping[str, int], old: int, new: int):
         """What stands between two BREAKs: its chunks, its runs, and where the tokens of each place have gone. old, new: chunks ahead of it."""
         main = self._frames[self._main]
@@ -71,7 +86,8 @@ class TriggerReader:
         where = [old * main.length + place for place in local]
         starts = find_triggers(flat, self._triggers[self._main], self._ends_word(self._main))
         if not starts:
-            return part, [], {place: (place + (new - old) * main.length,) for place in where}
+            plain = {encoder: [[pair[:2] for pair in chunk] for chunk in own] for encoder, own in part.items()}
+            return plain, [], {place: (place + (new - old) * main.length,) for place in where}
         owners = [self._owner(panel, words, where, start) for start in starts]
         counts = [copies.get(name, 1) for name in owners]
         expanded = {encoder: self._expand(panel, chunks, encoder, counts) for encoder, chunks in part.items()}
@@ -80,16 +96,20 @@ class TriggerReader:
                 f"{NODE}: panel {panel.number} of input 'story': an embedding ahead of the trigger word has more tokens in one text encoder than in the other. "
                 "Write the embedding behind it."
             )
-        runs = [(name, tuple(places(run, main, new))) for name, run in zip(owners, expanded[self._main].runs)]
-        moved = {place: tuple(places(run, main, new)) for place, run in zip(where, expanded[self._main].moved)}
-        return {encoder: lay_out(each.tokens, self._frames[encoder]) for encoder, each in expanded.items()}, runs, moved
+        laid = {encoder: lay_out(each.tokens, self._frames[encoder]) for encoder, each in expanded.items()}
+        found = [new * main.length + place for place in laid[self._main][1]]
+        runs = [(name, tuple(found[at] for at in run)) for name, run in zip(owners, expanded[self._main].runs)]
+        moved = {place: tuple(found[at] for at in run) for place, run in zip(where, expanded[self._main].moved)}
+        chunks = {encoder: own for encoder, (own, _) in laid.items()}
+        pad_chunks(self._clip, [chunks])
+        return chunks, runs, moved
 
     def _expand(self, panel: Panel, chunks: Sequence, encoder: str, counts: Sequence[int]) -> Expansion:
         flat, _ = flatten(chunks, self._frames[encoder].end)
         trigger = self._triggers[encoder]
         starts = find_triggers(flat, trigger, self._ends_word(encoder))
         try:
-            return expand(flat, starts, len(trigger), counts, self._is_word(encoder))
+            return expand(flat, starts, len(trigger), counts, self._ends_word(encoder), self._is_word(encoder))
         except TriggerError as error:
             raise self._class_word_error(panel, str(error)) from error
 
@@ -127,10 +147,11 @@ class TriggerReader:
         )
 
     def _ids(self, chunks: Sequence, encoder: str) -> list:
-        return [token for token, _ in flatten(chunks, self._frames[encoder].end)[0]]
+        return [token for token, *_ in flatten(chunks, self._frames[encoder].end)[0]]
 
     def _ends_word(self, encoder: str) -> Callable[[int], bool]:
-        return lambda token: self._vocabularies[encoder].get(token, "").endswith("</w>")
+        return lambda token: self._tokenizers[encoder].inv_vocab.get(token, "").endswith("</w>")
 
-    def _is_word(self, encoder: str) -> Callable[[int], bool]:
-        return lambda token: any(letter.isalnum() for letter in self._vocabularies[encoder].get(token, "").removesuffix("</w>"))
+    def _is_word(self, encoder: str) -> Callable[[Sequence[int]], bool]:
+        """Of the ids of a whole word: whether it has anything but marks. Read as text: a mark beyond ASCII is several tokens of bytes."""
+        return lambda ids: any(unicodedata.category(sign)[0] not in "PZC" for sign in self._tokenizers[encoder].tokenizer.decode(list(ids)).strip())

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import torch
 from comfy.sd import CLIP
 
 from ..identity.merging import start_merge_step, switch_sigma
-from ..story.model import Story
-from .encode_story import Conditioning, Rows, check_clip, encode_rows, panel_texts
+from ..story.model import Panel, Story
+from .encode_story import Conditioning, Rows, check_clip, encode_rows, panel_texts, tokenize_panel
 from .id_encoder import IdEncoder
 from .identity_prompts import MOST_COPIES, NODE, Prompt, TriggerReader
 from .prompt_tokens import pad_chunks, tokenize
-from .prompt_words import find_words
+from .prompt_words import Words, find_words
 from .references import References
 
-_JUST_AFTER = 1e-5  # of the range of percent: at the very border both phases would act
+# The host's ranges include both their ends, and two different percents always leave a gap in which a step can fall and have no prompt at all. One percent for
+# both phases has neither gap nor, off the percents at which schedulers put their steps, a step with both.
+_OFF_THE_STEPS = 3.3e-5
+
+log = logging.getLogger(__name__)
 
 
 def encode_identity(clip: CLIP, encoder: IdEncoder, references: References, trigger_word: str,
@@ -32,26 +37,35 @@ def encode_identity(clip: CLIP, encoder: IdEncoder, references: References, trig
     texts = [text for text, _ in panel_texts(story)]
     words = find_words(clip, story, texts, [tokenize(clip, text) for text in texts], NODE)
     identities = {name: encoder.encode(reference.photos, _faces(encoder, name, reference)) for name, reference in references.items()}
-    merged, bare = ([reader.read(panel, text, own, copies) for panel, text, own in zip(story.panels, texts, words)]
+    merged, bare = ([_read(clip, reader, story, panel, text, own, copies) for panel, text, own in zip(story.panels, texts, words)]
                     for copies in ({name: len(tokens) for name, tokens in identities.items()}, dict.fromkeys(identities, 1)))
     _check_panels(story, merged)
     negatives = [tokenize(clip, negative) for _, negative in panel_texts(story)]
     pad_chunks(clip, [*(prompt.tokens for prompt in (*merged, *bare)), *negatives])
     positive, text_only = (encode_rows(clip, NODE, [each.tokens for each in prompts], [each.words for each in prompts], rows) for prompts in (merged, bare))
     negative = encode_rows(clip, NODE, negatives, None, rows)
-    return [_fuse(entry, encoder, references, identities, rows.pick(merged)) for entry in positive], text_only, negative
+    return [_fuse(entry, encoder, references, identities, merged, rows) for entry in positive], text_only, negative
 
 
 def delayed(text_only: Conditioning, merged: Conditioning, style_strength: float, sigmas: torch.Tensor | None) -> Conditioning:
     """The text alone first, then the merged prompts. With the `sigmas` of the sampling the text acts up to and with step
     `start_merge_step`; without, for `style_strength` percent of the host's range."""
     if sigmas is None:
-        share = style_strength / 100
-        ends, starts = {"end_percent": share}, {"start_percent": min(1.0, share + _JUST_AFTER)}
+        share = min(1.0, style_strength / 100 + _OFF_THE_STEPS)
+        ends, starts = {"end_percent": share}, {"start_percent": share}
     else:
+        if any("clip_start_percent" in options for _, options in text_only):
+            raise ValueError(
+                f"{NODE}: input 'clip' has weights that change during the sampling (a LoRA hook with keyframes), which the host does not combine with an exact "
+                "step. Leave input 'sigmas' open, or take the hooks off the clip."
+            )
         levels = [float(sigma) for sigma in sigmas]
         switch = switch_sigma(levels, start_merge_step(style_strength, len(levels) - 1))
         if switch is None:
+            log.warning(
+                "%s: with style_strength %g none of the %d steps of input 'sigmas' is left for the photos: the words alone act. Lower style_strength, or use more "
+                "steps.", NODE, style_strength, len(levels) - 1,
+            )
             return text_only
         ends, starts = {"timestep_end": switch}, {"timestep_start": switch}
     return [*([cond, {**options, **ends}] for cond, options in text_only), *([cond, {**options, **starts}] for cond, options in merged)]
@@ -65,6 +79,12 @@ def _check_names(references: References, story: Story) -> None:
                 f"{NODE}: input 'references' has photos of [{name}], but the story has {', '.join(f'[{each}]' for each in names) or 'no characters'}. "
                 "Write the name as in the story."
             )
+
+
+def _read(clip: CLIP, reader: TriggerReader, story: Story, panel: Panel, text: str, words: Words, copies: Mapping[str, int]) -> Prompt:
+    prompt = reader.read(panel, text, words, copies)
+    # Without photos a panel is what Fabula_EncodeStory makes of it, its prompt_2 included.
+    return prompt if prompt.runs else Prompt(tokenize_panel(clip, NODE, story, panel, text), prompt.words)
 
 
 def _faces(encoder: IdEncoder, name: str, reference) -> torch.Tensor | None:
@@ -93,15 +113,20 @@ def _check_panels(story: Story, prompts: Sequence[Prompt]) -> None:
                 )
 
 
-def _fuse(entry: list, encoder: IdEncoder, references: References, identities: Mapping[str, torch.Tensor], prompts: Sequence[Prompt]) -> list:
+def _fuse(entry: list, encoder: IdEncoder, references: References, identities: Mapping[str, torch.Tensor], prompts: Sequence[Prompt],
+          rows: Rows) -> list:
     cond, options = entry
     if any(prompt.runs for prompt in prompts) and cond.shape[-1] != encoder.sizes.width:
         raise ValueError(
             f"{NODE}: input 'clip' gives embeddings of {cond.shape[-1]} channels, but input 'id_encoder' fuses {encoder.sizes.width}. PhotoMaker is for "
             "SDXL: use the CLIP of an SDXL checkpoint."
         )
-    fused = cond.clone()
-    for row, prompt in zip(fused, prompts):
-        for name, places in prompt.runs:
-            row.copy_(encoder.fuse(row, places, identities[name], references[name].strength))
-    return [fused, options]
+    fused: dict[int, torch.Tensor] = {}
+    picked = rows.pick(range(len(prompts)))
+    for row, panel in zip(cond, picked):
+        if panel in fused:
+            continue
+        for name, places in prompts[panel].runs:
+            row = encoder.fuse(row, places, identities[name], references[name].strength)
+        fused[panel] = row
+    return [torch.stack([fused[panel] for panel in picked]), options]

@@ -15,9 +15,12 @@ def tokenize(clip: CLIP, text: str) -> dict[str, list]:
     return join_parts(tokenize_parts(clip, text))
 
 
-def tokenize_parts(clip: CLIP, text: str) -> list[dict[str, list]]:
-    """As `tokenize`, what stands between two BREAKs by itself."""
-    return [clip.tokenize(part.strip()) for part in _BREAK.split(text)]
+def tokenize_parts(clip: CLIP, text: str, **options) -> list[dict[str, list]]:
+    """As `tokenize`, what stands between two BREAKs by itself, equally many chunks of it for each encoder: what follows begins at the same place in all."""
+    parts = [clip.tokenize(part.strip(), **options) for part in _BREAK.split(text)]
+    for part in parts:
+        pad_chunks(clip, [part])
+    return parts
 
 
 def join_parts(parts: Sequence[dict[str, list]]) -> dict[str, list]:
@@ -31,11 +34,11 @@ def content(chunk: Sequence, end: int) -> Sequence:
 
 
 def flatten(chunks: Sequence[Sequence], end: int) -> tuple[list[tuple], list[int]]:
-    """The tokens, (id or vector, weight), of chunks without start, end and padding, and their places in the chunks laid end to end."""
+    """The tokens, (id or vector, weight, ...), of chunks without start, end and padding, and their places in the chunks laid end to end."""
     tokens, places = [], []
     for number, chunk in enumerate(chunks):
-        for at, (token, weight, *_) in enumerate(content(chunk, end), start=1):
-            tokens.append((token, weight))
+        for at, token in enumerate(content(chunk, end), start=1):
+            tokens.append(token)
             places.append(number * len(chunk) + at)
     return tokens, places
 
@@ -53,8 +56,10 @@ def token_counter(clip: CLIP | None) -> Callable[[str], int] | None:
 def pad_chunks(clip: CLIP, prompts: list[dict]) -> None:
     """Appends chunks of the empty prompt until all encoders have equally many chunks of every prompt: the host cuts two
     encoders to the shorter one."""
-    empty = clip.tokenize("")
     longest = max(len(chunks) for prompt in prompts for chunks in prompt.values())
+    if all(len(chunks) == longest for prompt in prompts for chunks in prompt.values()):
+        return
+    empty = clip.tokenize("")
     for encoder in empty:
         for prompt in prompts:
             prompt[encoder] = [*prompt[encoder], *([empty[encoder][0]] * (longest - len(prompt[encoder])))]

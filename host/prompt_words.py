@@ -13,11 +13,11 @@ from .prompt_tokens import flatten, tokenize
 log = logging.getLogger(__name__)
 
 
-Words = Sequence[Mapping[str, tuple[int, ...]]]
-"""Of each panel, character to the places of the words that describe it among the tokens of the panel's prompt."""
+Words = Mapping[str, tuple[int, ...]]
+"""Of one prompt: character to the places of the words that describe it among the tokens, in the chunks laid end to end."""
 
 
-def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequence[dict], node: str = "Fabula_EncodeStory") -> Words:
+def find_words(clip: CLIP, story: Story, prompts: Sequence[str], encoded: Sequence[dict], node: str = "Fabula_EncodeStory") -> list[Words]:
     """For each panel, and each character that it mentions, the places of the character's description in the encoded prompt.
 
     Found as a run of token ids, so that weights, styles and 77-token chunks around it make no difference: the n-th mention
@@ -73,7 +73,7 @@ class _Reader:
     def _read(self, tokens: dict) -> tuple[list, list[int]]:
         """The ids of a prompt without start, end and padding, and their places in the chunks laid end to end."""
         flat, places = flatten(tokens[self._encoder], self._frame[1])
-        return [token if isinstance(token, int) else tuple(token.flatten().tolist()) for token, _ in flat], places
+        return [token if isinstance(token, int) else tuple(token.flatten().tolist()) for token, *_ in flat], places
 
 
 def _occurrences(wanted: Sequence, among: Sequence) -> list[int]:

@@ -43,6 +43,10 @@ def add_reference(references: References | None, character: str, images: torch.T
     if before is not None:
         if (before.faces is None) != (faces is None):
             raise ValueError(f"{NODE}: [{name}] has photos with face_embeds and photos without. Give them to all or to none.")
+        if faces is not None and faces.shape[1] != before.faces.shape[1]:
+            raise ValueError(f"{NODE}: the face_embeds of [{name}] have {before.faces.shape[1]} numbers in one node and {faces.shape[1]} in another. Make all with one model.")
+        if strength != before.strength:
+            raise ValueError(f"{NODE}: [{name}] has strength {before.strength:g} in one node and {strength:g} in another. Give all nodes of a character the same.")
         photos, faces = before.photos + photos, None if faces is None else torch.cat([before.faces, faces])
     return {**(references or {}), name: Reference(photos, faces, strength)}
 
@@ -53,11 +57,14 @@ def face_rows(faces, photos: int, name: str) -> torch.Tensor:
 
     Raises: ValueError for anything else, or another number of faces.
     """
-    if isinstance(faces, (list, tuple)):
-        faces = torch.stack([torch.as_tensor(getattr(face, "embedding", face)).float().flatten() for face in faces]) if faces else torch.zeros(0)
-    if not isinstance(faces, torch.Tensor):
-        raise ValueError(f"{NODE}: input 'face_embeds' is a {type(faces).__name__}. Connect a tensor (photos, 512), as Fabula_FaceEmbeds gives it.")
-    rows = faces.float().reshape(-1, faces.shape[-1]) if faces.ndim else faces.reshape(0, 1)
-    if len(rows) != photos or not torch.isfinite(rows).all():
-        raise ValueError(f"{NODE}: input 'face_embeds' has {len(rows)} faces for {photos} photos of [{name}]. Give one finite row a photo.")
-    return rows
+    try:
+        rows = [torch.as_tensor(getattr(face, "embedding", face)).float().cpu() for face in (faces if isinstance(faces, (list, tuple)) else [faces])]
+        table = torch.cat([row.reshape(-1, row.shape[-1]) for row in rows])
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        raise ValueError(
+            f"{NODE}: input 'face_embeds' of [{name}] is no table of numbers ({type(faces).__name__}: {error}). Connect a tensor (photos, 512), as Fabula_FaceEmbeds "
+            "gives it."
+        ) from error
+    if len(table) != photos or not table.shape[1] or not torch.isfinite(table).all():
+        raise ValueError(f"{NODE}: input 'face_embeds' has {len(table)} faces for {photos} photos of [{name}]. Give one finite row a photo.")
+    return table

@@ -13,11 +13,11 @@ from ..attention.tiles import Scene
 from .attention_patch import replace_layers
 from .story_rows import KEY, StoryRows
 
-Words = Mapping[tuple[int, str], tuple[int, ...]]
+PlacesOfWords = Mapping[tuple[int, str], tuple[int, ...]]
 """Of (panel, character): the places of the words that describe it among the tokens of the prompt."""
 
 
-def words_by_entry(entries: Iterable[dict], story: StoryRows) -> dict[object, Words]:
+def words_by_entry(entries: Iterable[dict], story: StoryRows) -> dict[object, PlacesOfWords]:
     """The words of each conditioning entry whose prompts have any, by the name that the host gives the entry in a run.
 
     `story`: with saved characters, whose pictures every entry has got.
@@ -26,18 +26,18 @@ def words_by_entry(entries: Iterable[dict], story: StoryRows) -> dict[object, Wo
     return {entry["uuid"]: {**_words_of(entry[KEY]), **held} for entry in entries if KEY in entry and any(entry[KEY].words)}
 
 
-def _words_of(story: StoryRows) -> Words:
+def _words_of(story: StoryRows) -> PlacesOfWords:
     return {(panel, name): places for panel, own in enumerate(story.words) for name, places in own.items()}
 
 
-def watch(transformer_options: dict, run: Run, layers: Iterable[tuple[Layer, int]], size: tuple[int, int], words: Mapping[object, Words]) -> None:
+def watch(transformer_options: dict, run: Run, layers: Iterable[tuple[Layer, int]], size: tuple[int, int], words: Mapping[object, PlacesOfWords]) -> None:
     """Tells `run.attended` what the layers of one sampling attend to. What another pack has set for a layer is called by
     ours, not lost."""
     replace_layers(transformer_options, "attn2", [layer for layer, _ in layers], _Watcher(run, size, words).layer)
 
 
 class _Watcher:
-    def __init__(self, run: Run, size: tuple[int, int], words: Mapping[object, Words]):
+    def __init__(self, run: Run, size: tuple[int, int], words: Mapping[object, PlacesOfWords]):
         self._run, self._size, self._words = run, size, words
         self._columns: dict[tuple, tuple] = {}
 

@@ -20,7 +20,10 @@ _ALSO_CALLED = {"vision_model.visual_projection.weight": "visual_projection.weig
 _IGNORED = ("vision_model.embeddings.position_ids",)  # numbers that old releases of transformers stored
 _FUSE = [f"fuse_module.{part}.{name}" for part in ("mlp1.layernorm", "mlp1.fc1", "mlp1.fc2", "mlp2.layernorm", "mlp2.fc1", "mlp2.fc2", "layer_norm")
          for name in ("weight", "bias")]
-NEEDED = ("vision_model.embeddings.patch_embedding.weight", "visual_projection.weight", "visual_projection_2.weight", *_FUSE)
+NEEDED = (
+    "vision_model.embeddings.patch_embedding.weight", "vision_model.embeddings.position_embedding.weight", "vision_model.encoder.layers.0.mlp.fc1.weight",
+    "visual_projection.weight", "visual_projection_2.weight", *_FUSE,
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Checkpoint:
 
 def read_checkpoint(state: Mapping) -> Checkpoint:
     """Any of the three layouts. Raises: ValueError, saying what the file is not, for a file of another kind or one that is cut short."""
+    if not isinstance(state, Mapping):
+        raise ValueError(f"it is no PhotoMaker file: it holds a {type(state).__name__}. Choose photomaker-v1.bin or photomaker-v2.bin.")
     encoder, lora = _parts(state)
     encoder = {_ALSO_CALLED.get(name, name): value for name, value in encoder.items() if name not in _IGNORED}
     if not any(name.startswith("fuse_module.") for name in encoder):

@@ -6,21 +6,24 @@ token ids, since a prompt's words, weights and embeddings have become tokens bef
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Token = tuple[Any, float]  # an id, or the vector of a textual inversion, and its weight
+Token = tuple[Any, float, int]  # an id, or the vector of a textual inversion; its weight; and the group, such as a weighted phrase, that it belongs to
 
 
 @dataclass(frozen=True)
 class Frame:
-    """How an encoder lays out its chunks: `length` tokens each, `start` first and `end` after the last, then `pad`."""
+    """How an encoder lays out its chunks: `length` tokens each, `start` first and `end` after the last, then `pad`. Groups of `large` tokens and more are cut
+    at a chunk's end."""
 
     start: int
     end: int
     pad: int
     length: int = 77
+    large: int = 8
 
     @property
     def room(self) -> int:
@@ -43,7 +46,7 @@ class TriggerError(ValueError):
 
 def find_triggers(tokens: Sequence[Token], trigger: Sequence[int], ends_word: Callable[[int], bool]) -> list[int]:
     """Where the trigger's ids begin, as a word of its own: what stands ahead of it ends a word."""
-    ids = [token if is_id(token) else None for token, _ in tokens]
+    ids = [token[0] if is_id(token[0]) else None for token in tokens]
     found, at = [], 0
     while at + len(trigger) <= len(ids):
         ahead = ids[at - 1] if at else None
@@ -55,11 +58,13 @@ def find_triggers(tokens: Sequence[Token], trigger: Sequence[int], ends_word: Ca
     return found
 
 
-def expand(tokens: Sequence[Token], triggers: Sequence[int], length: int, copies: Sequence[int], is_word: Callable[[int], bool]) -> Expansion:
+def expand(tokens: Sequence[Token], triggers: Sequence[int], length: int, copies: Sequence[int], ends_word: Callable[[int], bool],
+           is_word: Callable[[Sequence[int]], bool]) -> Expansion:
     """A prompt without its triggers, and the class token ahead of each as often as `copies` says, with its weight.
 
     Args:
         triggers: where they begin, as `find_triggers` says; length: tokens of one.
+        is_word: whether the ids of a whole word are one, and not a mark.
 
     Raises: TriggerError where nothing that can be a class word stands ahead of a trigger.
     """
@@ -73,7 +78,7 @@ def expand(tokens: Sequence[Token], triggers: Sequence[int], length: int, copies
             raise TriggerError("nothing stands ahead of it")
         if start - 1 in gone:
             raise TriggerError("it stands twice in a row")
-        if is_id(tokens[start - 1][0]) and not is_word(tokens[start - 1][0]):
+        if is_id(tokens[start - 1][0]) and not is_word(_word_before(tokens, start, ends_word)):
             raise TriggerError("a mark stands ahead of it, and no word")
     for at, token in enumerate(tokens):
         begin = len(result)
@@ -84,19 +89,32 @@ def expand(tokens: Sequence[Token], triggers: Sequence[int], length: int, copies
     return Expansion(result, runs, moved)
 
 
-def lay_out(tokens: Sequence[Token], frame: Frame) -> list[list[Token]]:
-    """Tokens in chunks, each with its start and end; at least one."""
-    chunks = []
-    for at in range(0, max(1, len(tokens)), frame.room):
-        part = list(tokens[at:at + frame.room])
-        chunk = [(frame.start, 1.0), *part, (frame.end, 1.0)]
-        chunks.append(chunk + [(frame.pad, 1.0)] * (frame.length - len(chunk)))
-    return chunks
+def lay_out(tokens: Sequence[Token], frame: Frame) -> tuple[list[list[tuple[Any, float]]], list[int]]:
+    """Tokens in chunks of (id, weight), each with its start and end, at least one chunk; and where each token lies in the chunks laid end to end.
+
+    As hosts lay out prompts: a group of fewer than `frame.large` tokens stays together, and goes to the next chunk where this one has no room for it.
+    """
+    chunks: list[list[tuple[Any, float]]] = [[]]
+    where: list[int] = []
+    for _, group in itertools.groupby(tokens, key=lambda token: token[2]):
+        own = list(group)
+        if len(own) < frame.large and len(chunks[-1]) + len(own) > frame.room:
+            chunks.append([])
+        for token, weight, _ in own:
+            if len(chunks[-1]) == frame.room:
+                chunks.append([])
+            chunks[-1].append((token, weight))
+            where.append((len(chunks) - 1) * frame.length + len(chunks[-1]))
+    ends = [(frame.end, 1.0), *[(frame.pad, 1.0)] * frame.room]
+    return [[(frame.start, 1.0), *chunk, *ends][:frame.length] for chunk in chunks], where
 
 
-def places(run: range, frame: Frame, chunks_before: int = 0) -> list[int]:
-    """Where the tokens of a run lie in chunks laid end to end; a run may cross from one chunk to the next."""
-    return [(chunks_before + at // frame.room) * frame.length + 1 + at % frame.room for at in run]
+def _word_before(tokens: Sequence[Token], end: int, ends_word: Callable[[int], bool]) -> list[int]:
+    """The ids of the word whose last token is the one ahead of `end`."""
+    begin = end - 1
+    while begin > 0 and is_id(tokens[begin - 1][0]) and not ends_word(tokens[begin - 1][0]):
+        begin -= 1
+    return [token for token, *_ in tokens[begin:end]]
 
 
 def is_id(token: Any) -> bool:

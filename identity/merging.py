@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_ABOVE = 1e-3  # of the way to the step before
 LATEST = 30  # the official app's cap on the step
 
 
@@ -13,8 +14,9 @@ def start_merge_step(style_strength: float, steps: int) -> int:
 
 
 def switch_sigma(sigmas: Sequence[float], step: int) -> float | None:
-    """A noise level between that of `step` and of the next: above it the text alone, below it the merged prompt. None where no step is left to
-    merge in. `sigmas`: the noise levels of a sampling, falling, the last the end of its last step."""
+    """A noise level just above that at which the step behind `step` begins: above it the text alone, below it the merged prompt, so that a sampler's
+    evaluations within `step` go by the text as well. None where no step is left to merge in. `sigmas`: the noise levels of a sampling, falling, the last the
+    end of its last step."""
     if step + 1 >= len(sigmas) - 1:
         return None
-    return (sigmas[step] + sigmas[step + 1]) / 2
+    return sigmas[step + 1] + _ABOVE * (sigmas[step] - sigmas[step + 1])

@@ -79,10 +79,10 @@ class MotionPredictor(nn.Module):
         hidden = self.blocks(hidden.flatten(1, 2)).unflatten(1, (frames, -1))
         learned = self.head(self.norm(hidden)).to(between.dtype) * self.std
         # `where`: a keyframe stays itself also where something that is not finite was learned.
-        return torch.where(weight > 0, between + strength * weight * learned, between)
+        return torch.where(weight > 0, between + strength * weight * learned, between).to(start.dtype)
 
 
 def fourier(tau: Tensor) -> Tensor:
-    """(frames,) times to (frames, 32) sines and cosines of 1/2 to 2^14 half turns over a transition: any number of frames has its places."""
+    """(frames,) times to (frames, 32) sines and cosines of 1/2 to 64 half turns over a transition: any number of frames has its places."""
     angles = tau[:, None].double() * math.pi * 2.0 ** torch.linspace(-1, 6, _FREQUENCIES, device=tau.device, dtype=torch.float64)
     return torch.cat([angles.sin(), angles.cos()], dim=-1).float()

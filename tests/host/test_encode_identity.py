@@ -1,5 +1,8 @@
 """A whole story with photos: rows, phases, the switch to the step, and company with the host's other parts."""
 
+import math
+
+import comfy.model_sampling
 import comfy.samplers
 import pytest
 import torch
@@ -137,6 +140,58 @@ def test_part_of_a_sampling_switches_at_its_own_steps(model, clip):
     assert active(model, phases(clip, 30.0, sigmas), sigmas) == ["text"] * 4 + ["person"] * 6
 
 
+@pytest.mark.parametrize("scheduler", comfy.samplers.SCHEDULER_NAMES)
+def test_without_sigmas_no_step_has_none_or_both(scheduler, clip):
+    """As the host decides it, for every strength and many numbers of steps, whole samplings and the last part of them."""
+    class Sampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
+        pass
+
+    sampling = Sampling()
+    for strength in range(0, 101):
+        (_, text), (_, person) = phases(clip, float(strength), None)
+        until, since = sampling.percent_to_sigma(text["end_percent"]), sampling.percent_to_sigma(person["start_percent"])
+        for steps in (1, 2, 7, 14, 15, 20, 28, 30, 50):
+            levels = SIGMAS.setdefault((scheduler, steps), comfy.samplers.calculate_sigmas(sampling, scheduler, steps))[:-1].tolist()
+            active = [(level >= until) + (level <= since) for level in levels if math.isfinite(level)]  # kl_optimal's only step is not
+            assert set(active) <= {1}, (strength, steps)
+
+
+SIGMAS = {}
+
+
+@pytest.mark.parametrize("strength", [0.0, 100.0])
+def test_without_sigmas_the_ends_of_the_range_are_whole(model, clip, strength):
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", 4)
+    found = active(model, phases(clip, strength, None), sigmas)
+    assert found == (["text"] + ["person"] * 3 if strength == 0 else ["text"] * 4)
+
+
+@pytest.mark.parametrize("sampler", ["dpm_2", "dpmpp_sde", "seeds_2", "lms"])
+def test_evaluations_within_a_step_belong_to_its_phase(model, clip, sampler):
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "karras", 8)
+    found = active(model, phases(clip, 25.0, sigmas), sigmas, sampler)
+    each = 1 if sampler == "lms" else 2
+    assert found[:3 * each] == ["text"] * 3 * each and set(found[3 * each:]) == {"person"}
+
+
+def test_no_step_left_for_the_photos_is_said(clip, caplog):
+    assert len(phases(clip, 0.0, torch.tensor([14.0, 0.0]))) == 1
+    assert "none of the 1 steps of input 'sigmas' is left for the photos" in caplog.text
+
+
+def test_a_clip_whose_weights_change_is_refused_with_sigmas(clip):
+    text = [[torch.zeros(1, 77, 128), {"pooled_output": torch.zeros(1, 64), "clip_start_percent": 0.0, "clip_end_percent": 0.5}]]
+    with pytest.raises(ValueError, match="Fabula_EncodeIdentity: input 'clip' has weights that change"):
+        identity_story.delayed(text, text, 20.0, torch.tensor([14.0, 9.0, 5.0, 0.0]))
+
+
+def test_a_panel_without_photos_is_what_encode_story_makes_of_it(clip, encoder, references):
+    own = story('[NC] a house prompt_2="soft light"\n[Eve] runs in the forest')
+    merged, text_only, _ = encode(clip, encoder, references, own)
+    plain, _ = encode_story(clip, own, SIZE, SIZE)
+    assert torch.allclose(merged[0][0], plain[0][0], atol=1e-6) and torch.allclose(text_only[0][0], plain[0][0], atol=1e-6)
+
+
 def test_without_sigmas_it_follows_the_host_s_percent_and_never_has_both(model, clip):
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", 20)
     found = active(model, phases(clip, 20.0, None), sigmas)
@@ -187,6 +242,11 @@ def test_the_nodes(clip, encoder):
 def test_photos_of_one_character_may_come_in_two_nodes():
     references = add_reference(add_reference(None, "Mia", torch.rand(2, 64, 64, 3), None, 1.0), "Mia", torch.rand(1, 32, 64, 4), None, 1.0)
     assert len(references["Mia"].photos) == 3
+    with pytest.raises(ValueError, match="has strength 1 in one node and 0.5 in another"):
+        add_reference(references, "Mia", torch.rand(1, 64, 64, 3), None, 0.5)
+    faced = add_reference(None, "Mia", torch.rand(1, 8, 8, 3), torch.rand(1, 512), 1.0)
+    with pytest.raises(ValueError, match="512 numbers in one node and 128 in another"):
+        add_reference(faced, "Mia", torch.rand(1, 8, 8, 3), torch.rand(1, 128), 1.0)
 
 
 @pytest.mark.parametrize(("character", "images", "faces", "words"), [
@@ -195,7 +255,12 @@ def test_photos_of_one_character_may_come_in_two_nodes():
     ("Mia", torch.zeros(1, 0, 8, 3), None, "input 'images' holds no picture"),
     ("Mia", torch.rand(2, 8, 8, 3), torch.rand(1, 512), "has 1 faces for 2 photos"),
     ("Mia", torch.rand(1, 8, 8, 3), torch.full((1, 512), torch.nan), "one finite row a photo"),
-    ("Mia", torch.rand(1, 8, 8, 3), "face", "is a str"),
+    ("Mia", torch.rand(1, 8, 8, 3), "face", "is no table of numbers"),
+    ("Mia", torch.rand(1, 8, 8, 3), [], "is no table of numbers"),
+    ("Mia", torch.rand(1, 8, 8, 3), [type("Face", (), {"embedding": None})()], "is no table of numbers"),
+    ("Mia", torch.rand(2, 8, 8, 3), [torch.rand(512), torch.rand(128)], "is no table of numbers"),
+    ("Mia", torch.rand(1, 8, 8, 3), torch.tensor(1.0), "is no table of numbers"),
+    ("Mia", torch.rand(1, 8, 8, 3), torch.rand(1, 0), "is no table of numbers|faces for 1 photos"),
 ])
 def test_references_that_are_refused(character, images, faces, words):
     with pytest.raises(ValueError, match=f"Fabula_CharacterReference: .*{words}"):

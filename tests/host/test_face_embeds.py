@@ -71,6 +71,13 @@ def test_a_photo_without_a_face_is_named_and_refused_or_left_out(caplog):
         embed_faces(photos(1), "index", 1, False, Analysis([face(1)]))
 
 
+def test_grey_photos_and_none():
+    rows, _ = embed_faces(photos(1)[..., :1], "largest", 0, False, Analysis([face(1)]))
+    assert rows.shape == (1, 512)
+    with pytest.raises(ValueError, match="Fabula_FaceEmbeds: input 'images' holds no picture"):
+        embed_faces(photos(0), "largest", 0, False, Analysis())
+
+
 def test_another_recognition_model_is_said(caplog):
     embed_faces(photos(1), "largest", 0, False, Analysis([face(1)], recogniser="glintr100.onnx"))
     assert any(record.levelno == logging.WARNING and "glintr100.onnx" in record.getMessage() for record in caplog.records)

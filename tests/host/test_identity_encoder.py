@@ -146,7 +146,7 @@ def faces_for(version, count=3):
     return 20 * torch.randn(count, FACES, generator=torch.Generator().manual_seed(2)) if version == "v2" else None
 
 
-@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-5), (torch.float16, 2e-3)])
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-5), (torch.float16, 2e-3), (torch.bfloat16, 2e-3), (torch.float8_e4m3fn, 2e-3)])
 def test_both_versions_are_the_formulas(version, dtype, limit, monkeypatch):
     monkeypatch.setattr(comfy.model_management, "text_encoder_dtype", lambda *_: dtype)
     state = weights(version, dtype)

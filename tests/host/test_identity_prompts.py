@@ -85,6 +85,7 @@ def embedding(clip, tmp_path):
     from safetensors.torch import save_file
 
     save_file({"clip_l": torch.ones(2, 64), "clip_g": torch.ones(2, 64)}, tmp_path / "style.safetensors")
+    save_file({"clip_l": torch.ones(80, 64), "clip_g": torch.ones(3, 64)}, tmp_path / "uneven.safetensors")
     before = clip.tokenizer.clip_l.embedding_directory, clip.tokenizer.clip_g.embedding_directory
     clip.tokenizer.clip_l.embedding_directory = clip.tokenizer.clip_g.embedding_directory = str(tmp_path)
     yield "embedding:style"
@@ -98,6 +99,32 @@ def test_an_embedding_ahead_behind_and_as_the_class_word(clip, embedding):
     found = read(clip, "[A] waves", f"[A] a {embedding} img", {"A": 3})
     kinds = [token if isinstance(token, int) else "vector" for token, _ in found.tokens["l"][0][:8]]
     assert kinds[:6] == [49406, 320, "vector", "vector", "vector", "vector"] and found.runs == (("A", (3, 4, 5)),)
+
+
+@pytest.mark.parametrize("line", [
+    "[A] waves", "very " * 71 + "[A], smiling", "[A] " + "very " * 68 + "far (small red house by sea:1.2) at night", "very " * 69 + "[A] BREAK a house BREAK at night",
+    "(happy:1.1) [A], " + "very " * 66 + "{e} by the sea", "{e} [A] {e} " + "very " * 90 + "(far away:0.8)",
+])
+def test_without_copies_it_is_what_the_host_makes_of_the_prompt_without_the_trigger(clip, embedding, line):
+    line = line.replace("{e}", embedding)
+    found, plain = read(clip, line, "[A] a man img", {"A": 1}), line.replace("[A]", "a man")
+    assert strip(found.tokens) == strip(tokenize(clip, plain))
+
+
+def strip(tokens):
+    """Vectors as texts: tensors have no truth of their own."""
+    return {encoder: [[(token if isinstance(token, int) else "vector", weight) for token, weight in chunk] for chunk in chunks] for encoder, chunks in tokens.items()}
+
+
+def test_an_embedding_of_other_lengths_does_not_shift_what_follows_a_break(clip, embedding):
+    found = read(clip, "embedding:uneven house BREAK [A] waves", "[A] a man img", {"A": 2})
+    assert len(found.tokens["l"]) == len(found.tokens["g"]) == 3
+    for encoder in "lg":
+        assert [ids(found, encoder)[place] for _, places in found.runs for place in places] == [MAN, MAN]
+
+
+def test_a_face_of_signs_is_a_class_word(clip):
+    assert [name for name, _ in read(clip, "[A] waves", "[A] a \U0001f469 img", {"A": 2}).runs] == ["A"]
 
 
 def test_two_characters_have_class_words_of_their_own(clip):
@@ -123,14 +150,19 @@ def test_without_photos_in_the_panel_the_prompt_stays(clip):
     ("[A] waves", "[A] img, a man", {"A": 1}, r"needs a class word ahead of it, but \[A\] begins with it"),
     ("happy [A] waves", "[A] img, a man", {"A": 1}, r"needs a class word ahead of it, but \[A\] begins with it"),
     ("[A] waves", "[A] a man, img", {"A": 1}, "a mark stands ahead of it, and no word. Write the description like this"),
-    ("[A] waves", "[A] a man img img", {"A": 1}, "twice in a row|more than once"),
+    ("[A] waves", "[A] a man img img", {"A": 1}, "twice in a row"),
+    ("[A] waves", "[A] a man\u2026 img", {"A": 1}, "a mark stands ahead of it, and no word"),
+    ("[A] waves", "[A] a man\uff0c img", {"A": 1}, "a mark stands ahead of it, and no word"),
+    ("[A] waves", "[A] a man img2, coat", {"A": 1}, 'the trigger word "img" as a part of another word, such as img2'),
+    ("[A] uses img2img", "[A] a man img", {"A": 1}, 'the trigger word "img" as a part of another word'),
+    ("[NC] an img2img house", "[A] a man img", {"A": 1}, 'the trigger word "img" as a part of another word'),
 ])
 def test_a_trigger_that_stands_where_none_can(clip, line, people, copies, words):
     with pytest.raises(ValueError, match="Fabula_EncodeIdentity: .*" + words):
         read(clip, line, people, copies)
 
 
-@pytest.mark.parametrize("word", ["", " ", "two words", "!", "a,b"])
+@pytest.mark.parametrize("word", ["", " ", "two words", "!", "a,b", "BREAK"])
 def test_a_trigger_word_that_is_none(clip, word):
     with pytest.raises(ValueError, match="Fabula_EncodeIdentity: input 'trigger_word' is .* no single word"):
         TriggerReader(clip, word)

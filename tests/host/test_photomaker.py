@@ -122,6 +122,10 @@ def save_broken(kind, state, path):
         torch.save({"id_encoder": {name: value for name, value in state["id_encoder"].items() if "fc2" not in name}}, path)
     elif kind == "layer.bin":
         torch.save({"id_encoder": {name: value for name, value in state["id_encoder"].items() if ".layers.1.mlp" not in name}}, path)
+    elif kind == "tower.bin":
+        torch.save({"id_encoder": {name: value for name, value in state["id_encoder"].items() if not name.startswith("vision_model")}}, path)
+    elif kind == "list.bin":
+        torch.save([torch.zeros(1)], path)
     elif kind == "shape.bin":
         torch.save({"id_encoder": {**state["id_encoder"], "visual_projection_2.weight": torch.zeros(9, 128)}}, path)
     elif kind == "code.bin":
@@ -135,7 +139,7 @@ class Evil:
 
 @pytest.mark.parametrize(("kind", "words"), [
     ("truncated.bin", "cannot be used"), ("truncated.safetensors", "cannot be used"), ("lora.safetensors", "it is no PhotoMaker file"),
-    ("partial.bin", "cut short or damaged"), ("layer.bin", "cannot be used"), ("shape.bin", "cannot be used"), ("code.bin", "cannot be used"),
+    ("partial.bin", "cut short or damaged"), ("layer.bin", "cannot be used"), ("tower.bin", "it lacks 3 of the encoder.s weights"), ("list.bin", "cannot be used"), ("shape.bin", "cannot be used"), ("code.bin", "cannot be used"),
     ("none.bin", "is 'none.bin', which is not in models/photomaker"),
 ])
 def test_files_that_are_refused(kind, words, state, folder, model, capsys):

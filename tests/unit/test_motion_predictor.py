@@ -100,6 +100,13 @@ def test_strength_scales_what_was_learned():
     assert torch.equal(predictor(start, end, 9, 0.0), straight) and torch.allclose(half, full / 2, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_features_of_half_precision_stay_so(dtype):
+    start, end = (each.to(dtype) for each in keyframes())
+    found = trained()(start, end, 5)
+    assert found.dtype == dtype and torch.equal(found[:, 0], start) and torch.equal(found[:, -1], end)
+
+
 def test_all_frames_and_tokens_see_each_other():
     start, end = keyframes(batch=1)
     predictor = trained()

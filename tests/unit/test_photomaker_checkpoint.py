@@ -46,6 +46,8 @@ def test_a_file_of_another_kind():
         read_checkpoint({"lora_unet_down": torch.zeros(1)})
     with pytest.raises(ValueError, match="begins with nothing"):
         read_checkpoint({})
+    with pytest.raises(ValueError, match="no PhotoMaker file: it holds a list"):
+        read_checkpoint([torch.zeros(1)])
 
 
 def test_a_file_that_is_cut_short():
