@@ -1,0 +1,88 @@
+"""Videos as training material, real ones and some written here."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from fabula.motion.clips import Report, find_videos, read_windows, sample_frames
+
+
+def picture(step, colour=(200, 60, 40), background=(30, 90, 40)):
+    """A disc that moves to the right."""
+    image = Image.new("RGB", (64, 48), background)
+    ImageDraw.Draw(image).ellipse((4 + step, 14, 24 + step, 34), fill=colour)
+    return image
+
+
+def write_mp4(path: Path, pictures, times):
+    """Frames at any times, in seconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for image, time in zip(pictures, times):
+            frame = av.VideoFrame.from_image(image)
+            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def place(image):
+    """Where the disc is: the middle of the reddest columns."""
+    red = np.asarray(image).astype(int)
+    columns = np.flatnonzero(((red[..., 0] - red[..., 1]) > 60).sum(0) > 5)
+    return float(columns.mean()) - 14
+
+
+def test_frames_are_what_is_shown_at_their_time_also_at_uneven_rates(tmp_path):
+    times = [0, 0.1, 0.2, 0.3, 0.8, 0.9, 1.0, 1.1, 1.2]  # a pause at 0.3
+    write_mp4(tmp_path / "a.mp4", [picture(4 * n) for n in range(9)], times)
+    found = list(sample_frames(tmp_path / "a.mp4", 5))
+    assert [round(time, 3) for time, _ in found] == [0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2]
+    shown = [max(n for n, time in enumerate(times) if time <= due + 1e-6) for due, _ in found]
+    assert [round(place(frame) / 4) for _, frame in found] == shown == [0, 2, 3, 3, 4, 6, 8]
+
+
+def test_an_animated_picture_has_times_of_its_own(tmp_path):
+    pictures = [picture(5 * n) for n in range(6)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], duration=[100, 100, 300, 100, 100, 100], lossless=True)
+    found = list(sample_frames(tmp_path / "a.webp", 10))
+    assert [round(place(frame) / 5) for _, frame in found] == [0, 1, 2, 2, 2, 3, 4, 5]
+
+
+def test_windows_hold_one_shot_that_moves_and_the_rest_is_counted(tmp_path):
+    moving = [picture(2 * n) for n in range(8)]
+    pause = [picture(0)] * 8
+    shots = [*(picture(2 * n) for n in range(4)), *(picture(2 * n, (250, 250, 250), (240, 240, 250)) for n in range(4))]
+    write_mp4(tmp_path / "b.mp4", [*moving, *pause, *shots], [n / 8 for n in range(24)])
+    (tmp_path / "deep").mkdir()
+    write_mp4(tmp_path / "deep" / "short.mp4", moving[:3], [n / 8 for n in range(3)])
+    (tmp_path / "torn.mp4").write_bytes((tmp_path / "b.mp4").read_bytes()[:400])
+    (tmp_path / "notes.txt").write_text("no video")
+    report = Report()
+    windows = list(read_windows(find_videos(tmp_path), 8, 8, report))
+    assert [(window.path.name, window.start) for window in windows] == [("b.mp4", 0.0)] and len(windows[0].frames) == 8
+    assert (report.used, report.still, report.cut, report.short) == (1, 1, 1, 1) and list(report.unreadable) == ["torn.mp4"]
+    assert str(report).startswith("1 windows used; left out: 1 with a cut, 1 that stand still, 1 files that are too short\ntorn.mp4 cannot be read:")
+
+
+def test_real_clips_that_the_host_brings_along():
+    """The animated pictures of its workflow templates."""
+    package = pytest.importorskip("comfyui_workflow_templates_media_video")
+    clips = [path for path in sorted(Path(package.__file__).parent.rglob("*.webp")) if getattr(Image.open(path), "n_frames", 1) > 30]
+    assert len(clips) > 5
+    report = Report()
+    windows = list(read_windows(clips[:6], 8, 4, report))
+    assert report.used == len(windows) > 0 and not report.unreadable
+    assert all(len({frame.size for frame in window.frames}) == 1 for window in windows)
+
+
+def test_folders_without_videos_are_named(tmp_path):
+    with pytest.raises(ValueError, match="is no folder"):
+        find_videos(tmp_path / "none")
+    with pytest.raises(ValueError, match="has no videos"):
+        find_videos(tmp_path)
