@@ -1,0 +1,93 @@
+"""Training the motion predictor: it learns, it goes on where it was stopped, and it says honestly what it is worth."""
+
+import math
+
+import pytest
+import torch
+
+from fabula.motion.predictor import Sizes
+from fabula.motion.training import Log, Settings, draw, train
+
+SIZES = Sizes("pooled", tokens=2, channels=6, width=32, layers=1, heads=2)
+QUICK = Settings(steps=150, batch=16, rate=3e-3, warmup=10, average=0.98, held_out=0.25)
+
+
+def bows(count=48, frames=7, seed=0, height=2.0):
+    """Windows that go from end to end in a bow, the same way round each: what linear interpolation misses and can be learned."""
+    generator = torch.Generator().manual_seed(seed)
+    start, end = torch.randn(2, count, 1, 2, 6, generator=generator)
+    tau = torch.linspace(0, 1, frames)[:, None, None]
+    bow = torch.tensor([1.0, -1, 0, 0.5, 0, 0]) * height
+    return start + tau * (end - start) + 4 * tau * (1 - tau) * bow, torch.arange(count) // 4
+
+
+def test_it_learns_a_motion_and_beats_linear_on_clips_that_it_has_not_seen():
+    model, log = train(*bows(), SIZES, QUICK)
+    assert log.errors["predictor"] < 0.5 * log.errors["linear"] and log.beats_linear
+    assert len(log.ratios) == 3 and set(log.errors) == {"predictor", "linear", "slerp", "eased", "hold"}
+    assert "The predictor beats linear interpolation." in str(log) and "linear: " in str(log)
+    features, _ = bows(seed=9)
+    with torch.inference_mode():
+        found = model(features[:, 0], features[:, -1], 13)  # another length
+    assert torch.equal(found[:, 0], features[:, 0]) and torch.equal(found[:, -1], features[:, -1])
+
+
+def test_where_there_is_nothing_to_learn_it_says_so():
+    features, clips = bows(height=0.0)
+    _, log = train(features, clips, SIZES, QUICK)
+    assert not log.beats_linear and "does NOT beat" in str(log)
+
+
+def test_chance_among_few_clips_is_no_victory():
+    assert not Log(ratios=[0.9]).beats_linear and not Log(ratios=[0.5, 1.4, 0.9]).beats_linear
+    assert Log(ratios=[0.8, 0.85, 0.9]).beats_linear
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
+    settings = Settings(steps=12, batch=4, rate=1e-3, warmup=2)
+    whole, log = train(*bows(), SIZES, settings)
+
+    class Interrupt(Exception):
+        pass
+
+    def stop(step, loss):
+        if step == 5:
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        train(*bows(), SIZES, settings, tmp_path / "run.pt", on_step=stop)
+    seen = []
+    again, second = train(*bows(), SIZES, settings, tmp_path / "run.pt", on_step=lambda step, loss: seen.append(step))
+    assert seen == list(range(6, 13)) and second.losses == pytest.approx(log.losses, rel=1e-4)
+    for name, value in whole.state_dict().items():
+        assert torch.allclose(value, again.state_dict()[name], atol=1e-5), name
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_nothing_global_is_drawn_from():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    train(*bows(12), SIZES, Settings(steps=2, batch=2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_half_of_the_windows_run_backwards():
+    windows = torch.arange(5.0)[None, :, None, None].expand(3, 5, 1, 1)
+    found = draw(windows, 400, torch.Generator().manual_seed(0))[:, :, 0, 0]
+    backwards = (found[:, 0] == 4).float().mean()
+    assert 0.4 < backwards < 0.6 and ((found[:, 0] == 0) | (found[:, 0] == 4)).all()
+
+
+def test_bf16_learns_as_well():
+    _, log = train(*bows(), SIZES, Settings(**{**QUICK.__dict__, "bf16": True}))
+    assert log.beats_linear and all(math.isfinite(loss) for loss in log.losses)
+
+
+@pytest.mark.parametrize(("features", "clips", "words"), [
+    (torch.rand(4, 5, 3, 6), torch.arange(4), r"must be \(windows, frames, 2, 6\)"), (torch.rand(4, 2, 2, 6), torch.arange(4), "nothing between their ends"),
+    (torch.rand(4, 5, 2, 6), torch.zeros(4, dtype=torch.int64), "all windows are of one clip"), (torch.rand(4, 5, 2, 6), torch.arange(3), "clips for 3"),
+    (torch.full((4, 5, 2, 6), torch.nan), torch.arange(4), "not finite"),
+])
+def test_what_cannot_be_trained_on_is_named(features, clips, words):
+    with pytest.raises(ValueError, match=words):
+        train(features, clips, SIZES, QUICK)
