@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,10 +82,11 @@ def load_predictor(node: str, name: str) -> Predictor:
         model = load(Path(path))
     except ValueError as error:
         raise ValueError(f"{node}: input 'predictor_name': {error}") from error
-    return Predictor(name, _patcher(model))
+    return Predictor(name, patcher_of(model))
 
 
-def _patcher(model: MotionPredictor) -> ModelPatcher:
+def patcher_of(model: MotionPredictor) -> ModelPatcher:
+    """In the host's care: loaded, counted and freed as any model."""
     device, offload = comfy.model_management.text_encoder_device(), comfy.model_management.text_encoder_offload_device()
     return ModelPatcher(model.to(offload), load_device=device, offload_device=offload)
 
@@ -104,7 +104,7 @@ def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torc
         raise ValueError(f"{node}: input 'frames' is {frames}. The two keyframes are two of a transition's frames: give at least 2.")
     if predictor.space not in (None, space):
         raise ValueError(f"{node}: input 'predictor' ({predictor.name}) reads CLIP's {predictor.space} features. Set input 'space' to {predictor.space}.")
-    features = _encode(clip_vision, torch.cat([keyframes, torch.zeros_like(keyframes[:1])]), space)
+    features = encode_pictures(clip_vision, torch.cat([keyframes, torch.zeros_like(keyframes[:1])]), space)
     if predictor.patcher is not None and features.shape[1:] != (predictor.patcher.model.sizes.tokens, predictor.patcher.model.sizes.channels):
         sizes = predictor.patcher.model.sizes
         raise ValueError(
@@ -117,8 +117,9 @@ def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torc
     ]
 
 
-def _encode(clip_vision, pictures: Sequence, space: str) -> torch.Tensor:
-    """(pictures, tokens, channels), float32."""
+@torch.no_grad()
+def encode_pictures(clip_vision, pictures: torch.Tensor, space: str) -> torch.Tensor:
+    """(pictures, height, width, channels) in 0..1 to CLIP's features (pictures, tokens, channels), float32."""
     seen = clip_vision.encode_image(pictures)
     features = seen.image_embeds[:, None] if space == "pooled" else seen.penultimate_hidden_states
     return features.float()

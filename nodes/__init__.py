@@ -11,7 +11,9 @@ from .consistency import ConsistentAttention
 from .demo import LoadDemo
 from .director import StoryDirector
 from .identity import CharacterReference, EncodeIdentity, FaceEmbeds, LoadPhotoMaker
-from .motion import JoinTransitions, LoadMotionPredictor, MotionToSVD, PlanTransitions, PredictMotion, TransitionLatents
+from .motion import (
+    JoinTransitions, LoadMotionPredictor, MotionToSVD, PlanTransitions, PredictMotion, TrainMotionPredictor, TransitionLatents,
+)
 from .prose import SplitStory
 from .story import EncodeStory, StoryScript
 
@@ -27,5 +29,5 @@ class FabulaExtension(ComfyExtension):
         return [
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
             LoadPhotoMaker, CharacterReference, FaceEmbeds, EncodeIdentity, ComicPage, SaveComic,
-            LoadMotionPredictor, PredictMotion, TransitionLatents, MotionToSVD, PlanTransitions, JoinTransitions, LoadDemo,
+            LoadMotionPredictor, PredictMotion, TransitionLatents, MotionToSVD, TrainMotionPredictor, PlanTransitions, JoinTransitions, LoadDemo,
         ]

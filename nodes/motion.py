@@ -1,16 +1,19 @@
 """From keyframes to one film: `Fabula_LoadMotionPredictor`, `Fabula_PredictMotion`, `Fabula_TransitionLatents`, `Fabula_MotionToSVD`,
-`Fabula_PlanTransitions`, `Fabula_JoinTransitions`."""
+`Fabula_TrainMotionPredictor`, `Fabula_PlanTransitions`, `Fabula_JoinTransitions`."""
 
 from __future__ import annotations
 
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..host import motion_predictor
 from ..host.motion_predictor import predict_motion
+from ..host.images import to_pixels
 from ..host.motion_svd import motion_to_svd, transition_latents
+from ..host.motion_training import Run, train_predictor
 from ..motion.joining import join
 from ..motion.timeline import DECODERS, film_frames, nearest_length
+from ..motion.training import Settings
 from .choices import check_choices
 from .types import MotionType, PredictorType
 
@@ -120,6 +123,46 @@ class MotionToSVD(io.ComfyNode):
     @classmethod
     def execute(cls, motion, vae, keyframes, width: int, height: int, fps: int, motion_bucket_id: int, augmentation_level: float) -> io.NodeOutput:
         return io.NodeOutput(*motion_to_svd(motion, vae, keyframes, width, height, fps, motion_bucket_id, augmentation_level))
+
+
+class TrainMotionPredictor(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Fabula_TrainMotionPredictor",
+            display_name="Train Motion Predictor",
+            category=CATEGORY,
+            description="Trains a motion predictor on a folder of your videos, keeps it in models/fabula_motion, and says whether it is better than linear interpolation.",
+            inputs=[
+                io.String.Input("clips_folder", default="", tooltip="A folder of videos: in ComfyUI's input folder, or with its whole path."),
+                io.ClipVision.Input("clip_vision", tooltip="The CLIP vision model whose features it shall predict: ViT-H for SVD."),
+                io.Int.Input("steps", default=2000, min=1, max=1_000_000, tooltip="Training steps. An interrupted run goes on where it was."),
+                io.String.Input("filename_prefix", default="motion", tooltip="The file's name; a number is added, nothing is overwritten."),
+                io.Int.Input("frames", default=16, min=3, max=256, optional=True, tooltip="Frames of a window that is cut from a video."),
+                io.Float.Input("fps", default=4.0, min=0.5, max=60.0, step=0.5, optional=True, tooltip="Frames a second that are looked at: 16 at 4 a second are four seconds."),
+                io.Combo.Input("space", options=list(motion_predictor.READ_SPACES), optional=True, default=motion_predictor.READ_SPACES[0], tooltip="Which of CLIP's features."),
+                io.Int.Input("batch_size", default=16, min=1, max=1024, optional=True, tooltip="Windows a step."),
+                io.Float.Input("learning_rate", default=1e-4, min=1e-7, max=1e-1, step=1e-6, optional=True, tooltip="Of AdamW; 1e-4 is the paper's."),
+                io.Int.Input("width", default=1024, min=16, max=4096, optional=True, tooltip="Of the transformer; 1024 is the paper's. Smaller for few videos."),
+                io.Int.Input("layers", default=8, min=1, max=48, optional=True, tooltip="Of the transformer; 8 is the paper's."),
+                io.Int.Input("heads", default=16, min=1, max=64, optional=True, tooltip="Of the transformer; they must divide its width."),
+                io.Int.Input("seed", default=0, min=0, max=2**31 - 1, optional=True, control_after_generate=False, tooltip="Of the start, of what is drawn, and of what is held out."),
+            ],
+            outputs=[
+                PredictorType.Output(display_name="predictor", tooltip="For Predict Motion."),
+                io.Image.Output(display_name="loss", tooltip="The loss as a picture."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, clips_folder: str, clip_vision, steps: int, filename_prefix: str, frames: int = 16, fps: float = 4.0,
+                space: str = motion_predictor.READ_SPACES[0], batch_size: int = 16, learning_rate: float = 1e-4, width: int = 1024, layers: int = 8,
+                heads: int = 16, seed: int = 0) -> io.NodeOutput:
+        check_choices(cls, space=space)
+        settings = Settings(steps=steps, batch=batch_size, rate=learning_rate, seed=seed)
+        predictor, loss, text = train_predictor(clip_vision, Run(clips_folder, frames, fps, space, width, layers, heads, settings), filename_prefix)
+        return io.NodeOutput(predictor, to_pixels([loss]), ui=ui.PreviewText(text))
 
 
 class PlanTransitions(io.ComfyNode):

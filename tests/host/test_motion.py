@@ -3,19 +3,21 @@
 import json
 
 import comfy.clip_vision
+import comfy.model_management
 import comfy.model_base
 import comfy.model_patcher
 import comfy.supported_models
+import comfy.utils
 import folder_paths
 import pytest
 import torch
-from fabula.host import motion_predictor
+from fabula.host import motion_predictor, motion_training
 from fabula.host.motion_svd import motion_to_svd, transition_latents
 from fabula.host.render import sample
 from fabula.motion.checkpoint import save
 from fabula.motion.interpolation import interpolate
 from fabula.motion.predictor import MotionPredictor, Sizes
-from fabula.nodes.motion import LoadMotionPredictor, MotionToSVD, PredictMotion, TransitionLatents
+from fabula.nodes.motion import LoadMotionPredictor, MotionToSVD, PredictMotion, TrainMotionPredictor, TransitionLatents
 
 FRAMES, WIDTH = 5, 32
 CLIP = {
@@ -199,3 +201,64 @@ def test_noise_on_the_start_frame_repeats(clip_vision, keyframes, vae):
     first, second = (svd_inputs(clip_vision, keyframes, vae, augmentation=0.3)[0][0][1]["concat_latent_image"] for _ in range(2))
     plain = svd_inputs(clip_vision, keyframes, vae)[0][0][1]["concat_latent_image"]
     assert torch.equal(first, second) and not torch.allclose(first, plain) and torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.fixture()
+def user(tmp_path, monkeypatch, folder):
+    """Videos of a square that moves, the host's folders beside them."""
+    from PIL import Image, ImageDraw
+
+    monkeypatch.setattr(folder_paths, "user_directory", str(tmp_path / "user"))
+    monkeypatch.setattr(folder_paths, "input_directory", str(tmp_path))
+    (tmp_path / "videos").mkdir()
+    for video in range(4):
+        pictures = [Image.new("RGB", (56, 56), (40 * video, 90, 60)) for _ in range(12)]
+        for number, image in enumerate(pictures):
+            ImageDraw.Draw(image).rectangle((4 * number, 20, 4 * number + 12, 40), fill=(250, 240, 30))
+        pictures[0].save(tmp_path / "videos" / f"{video}.webp", save_all=True, append_images=pictures[1:], duration=250, lossless=True)
+    return tmp_path
+
+
+def test_a_predictor_is_trained_kept_and_judged(clip_vision, keyframes, user, monkeypatch):
+    options = {"frames": 6, "fps": 4.0, "batch_size": 4, "width": WIDTH, "layers": 1, "heads": 2}
+    encoded = []
+    encode = motion_predictor.encode_pictures
+    monkeypatch.setattr(motion_training, "encode_pictures", lambda *given: encoded.append(1) or encode(*given))
+    with torch.inference_mode():  # as the host runs nodes
+        output = TrainMotionPredictor.execute("videos", clip_vision, 3, "walk", **options)
+        predictor, loss = output.args
+        again = TrainMotionPredictor.execute("videos", clip_vision, 3, "walk", **options)
+    text = output.ui.as_dict()["text"][0]
+    assert text.startswith("walk_00001_.safetensors\n8 windows used") and "linear: " in text and "linear interpolation." in text
+    assert again.ui.as_dict()["text"][0].startswith("walk_00002_.safetensors\n8 windows encoded before") and len(encoded) == 8
+    assert loss.shape == (1, 400, 640, 3) and motion_predictor.names()[3:] == ["walk_00001_.safetensors", "walk_00002_.safetensors"]
+    motion = predict(clip_vision, keyframes, "walk_00001_.safetensors")[0][0]
+    assert torch.isfinite(motion.features).all() and predictor.space == "pooled"
+
+
+def test_an_interrupted_training_goes_on(clip_vision, user, monkeypatch):
+    options = {"frames": 6, "fps": 4.0, "batch_size": 4, "width": WIDTH, "layers": 1, "heads": 2}
+    steps = []
+
+    def count(self, step, *given):
+        steps.append(step)
+        if len(steps) == 2 + 4:  # four videos were counted before
+            comfy.model_management.interrupt_current_processing(True)
+
+    monkeypatch.setattr(comfy.utils.ProgressBar, "update_absolute", count)
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        TrainMotionPredictor.execute("videos", clip_vision, 5, "walk", **options)
+    assert not list(user.glob("walk*"))
+    steps.clear()
+    TrainMotionPredictor.execute("videos", clip_vision, 5, "walk", **options)
+    assert steps == [3, 4, 5] and not list((user / "user").rglob("*.training"))
+
+
+@pytest.mark.parametrize(("clips_folder", "options", "words"), [
+    ("", {}, "input 'clips_folder' is empty"), ("none", {}, "is no folder"), ("empty", {}, "has no videos"), ("videos", {"frames": 40}, "no window of 40 frames"),
+    ("videos", {"heads": 3}, "cannot be divided among 3 heads"),
+])
+def test_trainings_that_are_refused(clip_vision, user, clips_folder, options, words):
+    (user / "empty").mkdir()
+    with pytest.raises(ValueError, match=f"Fabula_TrainMotionPredictor: .*{words}"):
+        TrainMotionPredictor.execute(clips_folder, clip_vision, 3, "walk", **{"frames": 6, "fps": 4.0, "width": WIDTH, "layers": 1, "heads": 2, **options})

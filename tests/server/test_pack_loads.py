@@ -37,6 +37,10 @@ CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
     "Fabula_MotionToSVD": (
         ["motion", "vae", "keyframes", "width", "height", "fps", "motion_bucket_id", "augmentation_level"], [], ["CONDITIONING", "CONDITIONING", "LATENT"],
     ),
+    "Fabula_TrainMotionPredictor": (
+        ["clips_folder", "clip_vision", "steps", "filename_prefix"],
+        ["frames", "fps", "space", "batch_size", "learning_rate", "width", "layers", "heads", "seed"], ["FABULA_PREDICTOR", "IMAGE"],
+    ),
     "Fabula_PlanTransitions": (["keyframes", "seconds", "fps", "decoder"], [], ["INT", "INT", "FLOAT"]),
     "Fabula_JoinTransitions": (["transitions"], ["keyframes", "match_colours"], ["IMAGE", "INT"]),
     "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE"]),
