@@ -60,31 +60,10 @@ def make_story(number: int):
     return who, drawings, stories, places
 
 
-def matches(who, reading) -> list[bool]:
-    """For each part of the character, whether the picture shows it in its colour."""
-    from fabula.demo.world import CLOTH, HAIR, SKIN
-
-    wanted = {"skin": (SKIN, who.skin), "hair": (HAIR, who.hair), "top": (CLOTH, who.top), "shoes": (CLOTH, who.shoes)}
-    if who.outfit != "dress":
-        wanted["bottom"] = CLOTH, who.bottom
-    if who.hat != "none":
-        wanted["hat"] = CLOTH, who.hat_colour
-    found = [part in reading.colours and nearest(reading.colours[part], palette) == name for part, (palette, name) in wanted.items()]
-    return found + ([] if "hat" in wanted else ["hat" not in reading.colours])
-
-
-def nearest(colour, palette) -> str:
-    import torch
-    from fabula.demo.reader import to_lab
-
-    lab = to_lab(torch.tensor([list(rgb) for rgb in palette.values()]).float().T[None, :, :, None] / 255)[0, :, :, 0].T
-    return list(palette)[int((lab - colour).norm(dim=1).argmin())]
-
-
 def run(options: argparse.Namespace) -> int:
     import torch
     from fabula.demo import models, weights
-    from fabula.demo.reader import load_reader, read
+    from fabula.demo.reader import attributes_right, load_reader, read
     from fabula.host import id_encoder, identity_story
     from fabula.host.consistent_attention import Options, apply
     from fabula.host.encode_story import Rows, empty_latents, encode_story
@@ -106,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         latents = sample(net, positive, negative, empty_latents(range(PANELS), 256, 256), number, options.steps, options.cfg)
         pictures = to_images(vae.decode(latents))
         readings = read_pictures(pictures)
-        own = [(statistics.mean(matches(who, each)), float(each.labels["place"] == place)) for each, place in zip(readings, places)]
+        own = [(statistics.mean(attributes_right(who, each)), float(each.labels["place"] == place)) for each, place in zip(readings, places)]
         results.setdefault(name, []).append(own)
         sheet += pictures
 
@@ -114,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         who, drawings, stories, places = make_story(number)
         sheet = list(drawings[:PANELS])
         with torch.inference_mode():
-            drawn = [(statistics.mean(matches(who, each)), 1.0) for each in read_pictures(drawings[:PANELS])]
+            drawn = [(statistics.mean(attributes_right(who, each)), 1.0) for each in read_pictures(drawings[:PANELS])]
             results.setdefault("the drawings themselves", []).append(drawn)
             for name in (WORDS, FULL):
                 tell(name, model, *encode_story(clip, stories[name], 256, 256), who, places, sheet, number)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from . import weights
-from .world import ACTIONS, PARTS, PLACES, TIMES, WEATHERS
+from .world import ACTIONS, CLOTH, HAIR, PARTS, PLACES, RGB, SKIN, TIMES, WEATHERS, Character
 
 SIDE = 128  # pixels that it looks at, both ways
 MAP_SIDE = 64  # of the part map
@@ -95,6 +95,23 @@ def _inner(cells: torch.Tensor) -> torch.Tensor:
     padded = F.pad(cells[None, None].float(), (1, 1, 1, 1))[0, 0]
     inner = cells & (padded[:-2, 1:-1] * padded[2:, 1:-1] * padded[1:-1, :-2] * padded[1:-1, 2:] > 0)
     return inner if int(inner.sum()) >= 4 else cells
+
+
+def attributes_right(who: Character, reading: Reading) -> list[bool]:
+    """For each part of a character, whether the picture shows it in the character's colour, of those of the world; a hat that is not there is right where
+    the character has none."""
+    wanted = {"skin": (SKIN, who.skin), "hair": (HAIR, who.hair), "top": (CLOTH, who.top), "shoes": (CLOTH, who.shoes)}
+    if who.outfit != "dress":
+        wanted["bottom"] = CLOTH, who.bottom
+    if who.hat != "none":
+        wanted["hat"] = CLOTH, who.hat_colour
+    found = [part in reading.colours and _nearest(reading.colours[part], palette) == name for part, (palette, name) in wanted.items()]
+    return found + ([] if "hat" in wanted else ["hat" not in reading.colours])
+
+
+def _nearest(colour: torch.Tensor, palette: dict[str, RGB]) -> str:
+    lab = to_lab(torch.tensor([list(rgb) for rgb in palette.values()]).float().T[None, :, :, None] / 255)[0, :, :, 0].T
+    return list(palette)[int((lab - colour).norm(dim=1).argmin())]
 
 
 def to_lab(rgb: torch.Tensor) -> torch.Tensor:
