@@ -22,7 +22,7 @@ from .reader import load_reader
 from .samples import save_samples
 from .workers import DEVICE
 
-VAE_STEPS, DECODER_STEPS, UNET_STEPS, READER_STEPS, IDENTITY_STEPS = 1600, 1600, 40000, 800, 3500
+VAE_STEPS, DECODER_STEPS, UNET_STEPS, READER_STEPS, IDENTITY_STEPS = 1600, 1600, 40000, 800, 4600
 
 
 def train_vae(folder: Path, seed: int = 1, steps: int = VAE_STEPS) -> None:

@@ -65,7 +65,7 @@ def full_words(who: Character) -> str:
 
 
 def dress_anew(who: Character, rng: Random) -> tuple[Character, str]:
-    """The character with one thing exchanged, and the words for it."""
+    """The character with one thing exchanged, now and then for the same, and the words for it."""
     colour = rng.choice(tuple(CLOTH))
     part = rng.choice(("top", "shoes", "hat", *(["bottom"] if who.outfit != "dress" else [])))
     if part == "top":
