@@ -1,11 +1,14 @@
 """PhotoMaker's encoders in the host, against the formulas written anew in float64."""
 
+import comfy.clip_model
 import comfy.model_management
+import comfy.ops
 import numpy as np
 import pytest
 import torch
 from fabula.host import id_encoder
 from fabula.identity.checkpoint import read_checkpoint
+from fabula.identity.encoder import IdentityEncoder, Sizes
 from fabula.identity.preprocessing import prepare_photo
 from PIL import Image
 
@@ -221,3 +224,17 @@ def test_photos_are_prepared_as_transformers_does():
         photo = Image.fromarray(np.random.default_rng(5).integers(0, 256, (*size, 3), dtype=np.uint8))
         wanted = torch.as_tensor(np.asarray(processor(photo, return_tensors="pt")["pixel_values"][0]))
         assert (prepare_photo(photo) - wanted).abs().max() < 0.2 and (prepare_photo(photo) - wanted).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize(("version", "tensors", "parameters"), [("v1", 407, 326_273_024), ("v2", 463, 543_395_840)])
+def test_the_official_files_fit_in_name_and_shape(version, tensors, parameters, monkeypatch):
+    official = {"HIDDEN": 1024, "INTERMEDIATE": 4096, "LAYERS": 24, "SIDE": 16, "FIRST": 768, "SECOND": 1280, "FACES": 512, "RESAMPLER": 4, "WIDTH": 2048}
+    for name, value in official.items():
+        monkeypatch.setitem(globals(), name, value)
+    state = {name: torch.empty(shape, device="meta") for name, shape in shapes(version).items()}
+    assert len(state) == tensors and sum(value.numel() for value in state.values()) == parameters
+    with torch.device("meta"):
+        tower = comfy.clip_model.CLIPVision(id_encoder.vision_config(Sizes.of(state)), torch.float32, "meta", comfy.ops.manual_cast)
+        model = IdentityEncoder(Sizes.of(state), tower, comfy.ops.manual_cast)
+    assert {name: value.shape for name, value in model.state_dict().items()} == {name: value.shape for name, value in state.items()}
+    assert Sizes.of(state).image_size == 224 and Sizes.of(state).id_tokens == (2 if version == "v2" else 1)
