@@ -112,7 +112,9 @@ def llm_folder(saved, monkeypatch):
 
 
 @pytest.fixture()
-def progress():
+def progress(monkeypatch):
+    for name in ("PROGRESS_THROTTLE_MIN_INTERVAL", "PROGRESS_THROTTLE_MIN_PERCENT"):  # hosts of 2026 tell their page less often
+        monkeypatch.setattr(comfy.utils, name, 0, raising=False)
     hook, progress = comfy.utils.PROGRESS_BAR_HOOK, Progress()
     comfy.utils.set_progress_bar_global_hook(progress)
     yield progress
