@@ -98,10 +98,7 @@ def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torc
     """
     if clip_vision is None:
         raise ValueError(f"{node}: input 'clip_vision' is empty: the checkpoint has none in it. Load one with CLIPVisionLoader.")
-    if len(keyframes) < 2:
-        raise ValueError(f"{node}: input 'keyframes' has {len(keyframes)} picture. A film goes from one to another: give at least two.")
-    if frames < 2:
-        raise ValueError(f"{node}: input 'frames' is {frames}. The two keyframes are two of a transition's frames: give at least 2.")
+    check_transitions(node, keyframes, frames)
     if predictor.space not in (None, space):
         raise ValueError(f"{node}: input 'predictor' ({predictor.name}) reads CLIP's {predictor.space} features. Set input 'space' to {predictor.space}.")
     features = encode_pictures(clip_vision, torch.cat([keyframes, torch.zeros_like(keyframes[:1])]), space)
@@ -115,6 +112,14 @@ def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torc
         Transition(index, space, predictor.predict(start, end, frames, strength), features[-1])
         for index, (start, end) in enumerate(zip(features[:-1], features[1:-1]))
     ]
+
+
+def check_transitions(node: str, keyframes: torch.Tensor, frames: int) -> None:
+    """Raises: ValueError for fewer than two keyframes, or frames a transition."""
+    if len(keyframes) < 2:
+        raise ValueError(f"{node}: input 'keyframes' has {len(keyframes)} picture. A film goes from one to another: give at least two.")
+    if frames < 2:
+        raise ValueError(f"{node}: input 'frames' is {frames}. The two keyframes are two of a transition's frames: give at least 2.")
 
 
 @torch.no_grad()

@@ -42,21 +42,3 @@ def motion_to_svd(motion: Transition, vae, keyframes: torch.Tensor, width: int, 
     # As many rows as the positive: the host would repeat one of them otherwise, which is the same, but says so with no shape.
     negative = [[torch.zeros_like(motion.features), {**shared, "concat_latent_image": torch.zeros_like(still), "time_conditioning": torch.zeros_like(whole)}]]
     return positive, negative, {"samples": torch.zeros(motion.frames, 4, height // 8, width // 8)}
-
-
-def transition_latents(node: str, vae, keyframes: torch.Tensor, frames: int) -> list[dict]:
-    """A LATENT for each transition, (frames, channels, height / 8, width / 8): both ends are the encoded keyframes, held by a noise mask; the frames between go
-    from one to the other, and are free.
-
-    Raises: ValueError for fewer than two keyframes or frames.
-    """
-    if len(keyframes) < 2:
-        raise ValueError(f"{node}: input 'keyframes' has {len(keyframes)} picture. A film goes from one to another: give at least two.")
-    if frames < 2:
-        raise ValueError(f"{node}: input 'frames' is {frames}. The two keyframes are two of a transition's frames: give at least 2.")
-    encoded = torch.cat([vae.encode(keyframe[None, ..., :3]) for keyframe in keyframes])
-    if encoded.ndim != 4:
-        raise ValueError(f"{node}: input 'vae' makes latents of shape {tuple(encoded.shape)}, those of a video model. Use the VAE of an SD1.5 or SDXL checkpoint.")
-    tau = torch.linspace(0, 1, frames)[:, None, None, None]
-    mask = ((tau > 0) & (tau < 1)).float().expand(frames, 1, *encoded.shape[2:]).clone()
-    return [{"samples": torch.lerp(start, end, tau), "noise_mask": mask.clone()} for start, end in zip(encoded, encoded[1:])]

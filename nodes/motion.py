@@ -9,8 +9,9 @@ from comfy_api.latest import io, ui
 from ..host import motion_predictor
 from ..host.motion_predictor import predict_motion
 from ..host.images import to_pixels
-from ..host.motion_svd import motion_to_svd, transition_latents
+from ..host.motion_svd import motion_to_svd
 from ..host.motion_training import Run, train_predictor
+from ..host.transition_latents import transition_latents
 from ..motion.joining import join
 from ..motion.timeline import DECODERS, film_frames, nearest_length
 from ..motion.training import Settings

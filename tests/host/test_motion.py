@@ -12,8 +12,9 @@ import folder_paths
 import pytest
 import torch
 from fabula.host import motion_predictor, motion_training
-from fabula.host.motion_svd import motion_to_svd, transition_latents
+from fabula.host.motion_svd import motion_to_svd
 from fabula.host.render import sample
+from fabula.host.transition_latents import transition_latents
 from fabula.motion.checkpoint import save
 from fabula.motion.interpolation import interpolate
 from fabula.motion.predictor import MotionPredictor, Sizes
