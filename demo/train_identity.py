@@ -147,7 +147,7 @@ class Texts:
     """Prompts as rows of the small token table, and where their class words stand."""
 
     def __init__(self, tokenizer, rows: Tensor) -> None:
-        self._tokenizer, self._rows, self._known = tokenizer, rows, {}
+        self._tokenizer, self._rows = tokenizer, rows
 
     def encode(self, texts: list[str]) -> tuple[Tensor, list[int]]:
         """(texts, 2, 77) rows and each one's length, end included."""

@@ -91,9 +91,10 @@ class Rows:
         return [each[panel] for panel in self.panels for _ in range(self.images_per_panel)]
 
 
-def encode_rows(clip: CLIP, node: str, prompts: Sequence[dict], words: Sequence[Words] | None, rows: Rows) -> Conditioning:
-    """One conditioning row for each of `rows`, of the prompts of all panels. words: where each panel's prompt describes whom; None: it does not."""
-    known: dict[str, list] = {}
+def encode_rows(clip: CLIP, node: str, prompts: Sequence[dict], words: Sequence[Words] | None, rows: Rows, known: dict[str, list] | None = None) -> Conditioning:
+    """One conditioning row for each of `rows`, of the prompts of all panels. words: where each panel's prompt describes whom; None: it does not.
+    known: what has been encoded already, for more than one call."""
+    known = {} if known is None else known
     encoded = []
     for prompt in rows.pick(prompts):
         key = repr(prompt)

@@ -15,15 +15,16 @@ from ..story.styles import STYLES, Style
 FONTS = "fabula_fonts"
 CHARACTERS = "fabula_characters"
 STYLE_FILES = "fabula_styles"
+MOTION = "fabula_motion"
 FONT_SUFFIXES = {".ttf", ".otf", ".ttc"}
 
 log = logging.getLogger(__name__)
 
 
 def register() -> None:
-    """Adds models/fabula_fonts, models/fabula_characters and models/fabula_styles; folders that the user's extra_model_paths.yaml has
+    """Adds models/fabula_fonts, fabula_characters, fabula_styles and fabula_motion; folders that the user's extra_model_paths.yaml has
     named stay."""
-    for name, more in ((FONTS, FONT_SUFFIXES), (CHARACTERS, {".safetensors"}), (STYLE_FILES, style_files.SUFFIXES)):
+    for name, more in ((FONTS, FONT_SUFFIXES), (CHARACTERS, {".safetensors"}), (STYLE_FILES, style_files.SUFFIXES), (MOTION, {".safetensors"})):
         folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
         paths, suffixes = folder_paths.folder_names_and_paths[name]
         folder_paths.folder_names_and_paths[name] = (paths, set(suffixes) | more)

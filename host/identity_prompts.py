@@ -18,6 +18,7 @@ NODE = "Fabula_EncodeIdentity"
 _EMBEDDING = re.compile(r"embedding:\S+")
 MOST_COPIES = 75  # of a class token: a whole chunk
 
+
 @dataclass(frozen=True)
 class Prompt:
     """tokens: encoder to chunks. words: character to the places of its description in the chunks laid end to end. runs: the class tokens of each
@@ -70,8 +71,7 @@ class TriggerReader:
 
     def _check_words(self, panel: Panel, text: str, parts: Sequence[dict[str, list]]) -> None:
         """CLIP takes digits and signs off a word, so that the tokens of img2 begin with the trigger's."""
-        triggers = sum(len(find_triggers(flatten(part[self._main], self._frames[self._main].end)[0], self._triggers[self._main], self._ends_word(self._main)))
-                       for part in parts)
+        triggers = sum(len(self._find(part[self._main], self._main)[2]) for part in parts)
         whole = len(re.findall(rf"(?<!\w){re.escape(self.word)}(?!\w)", _EMBEDDING.sub(" ", text), re.IGNORECASE))
         if triggers != whole:
             raise ValueError(
@@ -82,9 +82,8 @@ class TriggerReader:
     def _read_part(self, panel: Panel, part: dict[str, list], words: Words, copies: Mapping[str, int], old: int, new: int):
         """What stands between two BREAKs: its chunks, its runs, and where the tokens of each place have gone. old, new: chunks ahead of it."""
         main = self._frames[self._main]
-        flat, local = flatten(part[self._main], main.end)
+        _, local, starts = self._find(part[self._main], self._main)
         where = [old * main.length + place for place in local]
-        starts = find_triggers(flat, self._triggers[self._main], self._ends_word(self._main))
         if not starts:
             plain = {encoder: [[pair[:2] for pair in chunk] for chunk in own] for encoder, own in part.items()}
             return plain, [], {place: (place + (new - old) * main.length,) for place in where}
@@ -105,13 +104,16 @@ class TriggerReader:
         return chunks, runs, moved
 
     def _expand(self, panel: Panel, chunks: Sequence, encoder: str, counts: Sequence[int]) -> Expansion:
-        flat, _ = flatten(chunks, self._frames[encoder].end)
-        trigger = self._triggers[encoder]
-        starts = find_triggers(flat, trigger, self._ends_word(encoder))
+        flat, _, starts = self._find(chunks, encoder)
         try:
-            return expand(flat, starts, len(trigger), counts, self._ends_word(encoder), self._is_word(encoder))
+            return expand(flat, starts, len(self._triggers[encoder]), counts, self._ends_word(encoder), self._is_word(encoder))
         except TriggerError as error:
             raise self._class_word_error(panel, str(error)) from error
+
+    def _find(self, chunks: Sequence, encoder: str) -> tuple[list[tuple], list[int], list[int]]:
+        """The tokens of chunks, their places, and at which of them triggers begin."""
+        flat, places = flatten(chunks, self._frames[encoder].end)
+        return flat, places, find_triggers(flat, self._triggers[encoder], self._ends_word(encoder))
 
     def _owner(self, panel: Panel, words: Words, where: Sequence[int], start: int) -> str:
         """Whose description the trigger at `start` stands in."""

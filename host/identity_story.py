@@ -34,16 +34,17 @@ def encode_identity(clip: CLIP, encoder: IdEncoder, references: References, trig
     check_clip(clip, NODE)
     story, reader = rows.story, TriggerReader(clip, trigger_word)
     _check_names(references, story)
-    texts = [text for text, _ in panel_texts(story)]
+    texts, negatives = zip(*panel_texts(story))
     words = find_words(clip, story, texts, [tokenize(clip, text) for text in texts], NODE)
     identities = {name: encoder.encode(reference.photos, _faces(encoder, name, reference)) for name, reference in references.items()}
     merged, bare = ([_read(clip, reader, story, panel, text, own, copies) for panel, text, own in zip(story.panels, texts, words)]
                     for copies in ({name: len(tokens) for name, tokens in identities.items()}, dict.fromkeys(identities, 1)))
     _check_panels(story, merged)
-    negatives = [tokenize(clip, negative) for _, negative in panel_texts(story)]
+    negatives = [tokenize(clip, negative) for negative in negatives]
     pad_chunks(clip, [*(prompt.tokens for prompt in (*merged, *bare)), *negatives])
-    positive, text_only = (encode_rows(clip, NODE, [each.tokens for each in prompts], [each.words for each in prompts], rows) for prompts in (merged, bare))
-    negative = encode_rows(clip, NODE, negatives, None, rows)
+    known: dict[str, list] = {}  # panels without photos are the same twice
+    positive, text_only = (encode_rows(clip, NODE, [each.tokens for each in prompts], [each.words for each in prompts], rows, known) for prompts in (merged, bare))
+    negative = encode_rows(clip, NODE, negatives, None, rows, known)
     return [_fuse(entry, encoder, references, identities, merged, rows) for entry in positive], text_only, negative
 
 

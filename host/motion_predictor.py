@@ -13,8 +13,8 @@ from comfy.model_patcher import ModelPatcher
 from ..motion.checkpoint import load
 from ..motion.interpolation import MODES, interpolate
 from ..motion.predictor import SPACES, MotionPredictor
+from .folders import MOTION
 
-FOLDER = "fabula_motion"
 READ_SPACES = SPACES[:2]  # what a CLIP_VISION gives by itself
 
 
@@ -60,24 +60,17 @@ class Predictor:
         return found.to(start.device)
 
 
-def register() -> None:
-    """Adds models/fabula_motion; folders that the user's extra_model_paths.yaml has named stay."""
-    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir, FOLDER)))
-    paths, suffixes = folder_paths.folder_names_and_paths[FOLDER]
-    folder_paths.folder_names_and_paths[FOLDER] = (paths, set(suffixes) | {".safetensors"})
-
-
 def names() -> list[str]:
-    return [*MODES, *folder_paths.get_filename_list(FOLDER)]
+    return [*MODES, *folder_paths.get_filename_list(MOTION)]
 
 
 def load_predictor(node: str, name: str) -> Predictor:
     """Raises: ValueError for a file that is not there or cannot be read."""
     if name in MODES:
         return Predictor(name)
-    path = folder_paths.get_full_path(FOLDER, name)
+    path = folder_paths.get_full_path(MOTION, name)
     if path is None:
-        raise ValueError(f"{node}: input 'predictor_name' is {name!r}, which is not in models/{FOLDER}. There are: {', '.join(names())}.")
+        raise ValueError(f"{node}: input 'predictor_name' is {name!r}, which is not in models/{MOTION}. There are: {', '.join(names())}.")
     try:
         model = load(Path(path))
     except ValueError as error:

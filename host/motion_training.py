@@ -21,9 +21,9 @@ from ..motion.clips import Report, find_videos, read_windows
 from ..motion.plot import plot_losses
 from ..motion.predictor import Sizes
 from ..motion.training import Settings, train
-from .folders import save_path
+from .folders import MOTION, save_path
 from .images import to_pixels
-from .motion_predictor import FOLDER, Predictor, encode_pictures, patcher_of
+from .motion_predictor import Predictor, encode_pictures, patcher_of
 
 NODE = "Fabula_TrainMotionPredictor"
 CACHE = "fabula_motion"  # in the host's user folder
@@ -52,14 +52,16 @@ def train_predictor(clip_vision, run: Run, filename_prefix: str) -> tuple[Predic
     """
     if clip_vision is None:
         raise ValueError(f"{NODE}: input 'clip_vision' is empty: the checkpoint has none in it. Load one with CLIPVisionLoader.")
-    folder = folder_paths.get_folder_paths(FOLDER)[0]
+    folder = folder_paths.get_folder_paths(MOTION)[0]
     os.makedirs(folder, exist_ok=True)
     into, stem, counter, subfolder = save_path(NODE, filename_prefix, folder)
-    features, clips, report = _features(clip_vision, run)
+    videos = _videos(run)
+    cached = _cache_file(clip_vision, run, videos)
+    features, clips, report = _features(clip_vision, run, videos, cached)
     log.info("%s: %s", NODE, report)
     try:
         sizes = Sizes(run.space, features.shape[2], features.shape[3], run.width, run.layers, run.heads)
-        kept = _cache() / f"{_key(str(_cache_file(clip_vision, run)), repr(sizes), repr(run.settings))}.training"
+        kept = cached.parent / f"{_key(str(cached), repr(sizes), repr(run.settings))}.training"
         progress = comfy.utils.ProgressBar(run.settings.steps)
 
         def on_step(step: int, _: float) -> None:
@@ -79,13 +81,12 @@ def train_predictor(clip_vision, run: Run, filename_prefix: str) -> tuple[Predic
     return Predictor(name, patcher_of(model)), plot_losses(told.losses, title), text
 
 
-def _features(clip_vision, run: Run) -> tuple[torch.Tensor, torch.Tensor, str]:
-    """Features (windows, frames, tokens, channels) and the number of each window's video, encoded once and then read from the cache; and the report of the folder."""
-    file = _cache_file(clip_vision, run)
+def _features(clip_vision, run: Run, videos: Sequence[Path], file: Path) -> tuple[torch.Tensor, torch.Tensor, str]:
+    """Features (windows, frames, tokens, channels) and the number of each window's video, encoded once and then read from the cache `file`; and the report of the folder."""
     if file.exists():
         found = load_file(file)
         return found["features"].float(), found["clips"], f"{len(found['features'])} windows encoded before"
-    videos, report = _videos(run), Report()
+    report = Report()
     progress = comfy.utils.ProgressBar(len(videos))
     rows: list[torch.Tensor] = []
     clips: list[int] = []
@@ -115,16 +116,13 @@ def _videos(run: Run) -> Sequence[Path]:
         raise ValueError(f"{NODE}: input 'clips_folder': {error}") from error
 
 
-def _cache() -> Path:
+def _cache_file(clip_vision, run: Run, videos: Sequence[Path]) -> Path:
+    """Of these videos, as they are now, seen by this CLIP."""
     folder = Path(folder_paths.get_user_directory(), CACHE)
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _cache_file(clip_vision, run: Run) -> Path:
-    files = [f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}" for path in _videos(run)]
+    files = [f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}" for path in videos]
     weights = next(iter(clip_vision.get_sd().values())).flatten()[:64].float().tolist()  # which CLIP it is
-    return _cache() / f"{_key(*files, repr(weights), repr((run.frames, run.fps, run.space)))}.features"
+    return folder / f"{_key(*files, repr(weights), repr((run.frames, run.fps, run.space)))}.features"
 
 
 def _key(*parts: str) -> str:

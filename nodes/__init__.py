@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..host import folders, id_encoder, language_model, motion_predictor, script_check
+from ..host import folders, id_encoder, language_model, script_check
 from .character import LoadCharacter, PictureCharacter, SaveCharacter
 from .comic import ComicPage, SaveComic
 from .consistency import ConsistentAttention
@@ -24,7 +24,6 @@ class FabulaExtension(ComfyExtension):
         folders.register()
         id_encoder.register()
         language_model.register()
-        motion_predictor.register()
         script_check.register()
         return [
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
