@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageDraw
 
+from .poses import POSES, Point
 from .scenery import draw_scenery
 from .world import CLOTH, HAIR, PARTS, SKIN, Character, Figure, Picture, RGB
 
@@ -13,7 +14,6 @@ SIZE = 256  # pixels, both ways
 OVERSAMPLING = 2
 OUTLINE: RGB = (38, 32, 48)
 PART_ID = {name: i + 1 for i, name in enumerate(PARTS)}  # 0: neither
-Point = tuple[float, float]
 
 
 @dataclass
@@ -77,49 +77,17 @@ CHILD = Body(leg=44, torso=46, head=35, arm=44, shoulder=19, hip=15)
 ADULT = Body(leg=60, torso=58, head=32, arm=54, shoulder=23, hip=17)
 
 
-@dataclass(frozen=True)
-class Pose:
-    """Joints as offsets: hip height in leg lengths above the ground; knees and feet from each hip in leg
-    lengths, elbows and hands from each shoulder in arm lengths. x grows forward, y downward."""
-
-    hip: float
-    lean: float
-    legs: tuple[tuple[Point, Point], tuple[Point, Point]]
-    arms: tuple[tuple[Point, Point], tuple[Point, Point]]
-
-
-STANDING_LEGS = (((-0.02, 0.5), (-0.06, 0.95)), ((0.02, 0.5), (0.06, 0.95)))
-POSES: dict[str, Pose] = {
-    "waving": Pose(0.97, 0.0, STANDING_LEGS, (((-0.28, 0.42), (-0.34, 0.86)), ((0.46, -0.12), (0.56, -0.66)))),
-    "running": Pose(
-        0.93, 0.14,
-        (((-0.16, 0.48), (-0.74, 0.6)), ((0.46, 0.26), (0.5, 0.86))),
-        (((-0.46, 0.26), (-0.74, -0.06)), ((0.3, 0.44), (0.74, 0.24))),
-    ),
-    "sitting": Pose(
-        0.62, 0.0,
-        (((-0.3, 0.08), (-0.36, 0.58)), ((0.3, 0.08), (0.36, 0.58))),
-        (((-0.26, 0.42), (-0.06, 0.76)), ((0.26, 0.42), (0.06, 0.76))),
-    ),
-    "jumping": Pose(
-        1.34, 0.0,
-        (((-0.42, 0.24), (-0.62, 0.66)), ((0.42, 0.24), (0.62, 0.66))),
-        (((-0.42, -0.3), (-0.6, -0.8)), ((0.42, -0.3), (0.6, -0.8))),
-    ),
-    "reading": Pose(0.97, 0.0, STANDING_LEGS, (((-0.36, 0.36), (-0.2, 0.66)), ((0.36, 0.36), (0.2, 0.66)))),
-    "balloon": Pose(0.97, 0.0, STANDING_LEGS, (((-0.28, 0.42), (-0.34, 0.86)), ((0.36, 0.34), (0.66, -0.02)))),
-}
 GROUND = 236.0
 
 
 def _draw_figure(canvas: Canvas, figure: Figure, width: int) -> None:
     who = figure.character
     body = CHILD if who.kind in ("girl", "boy") else ADULT
-    pose = POSES[figure.action]
+    pose = figure.pose or POSES[figure.action]
     s, face = figure.scale, figure.facing
     leg, arm, head = body.leg * s, body.arm * s, body.head * s
     x0 = figure.x * width
-    hip_y = GROUND - pose.hip * leg - 6
+    hip_y = GROUND - (pose.hip + pose.lift) * leg - 6
     neck: Point = (x0 + face * pose.lean * body.torso * s, hip_y - body.torso * s)
     centre: Point = (neck[0] + face * pose.lean * 8, neck[1] - head * 0.82)
     skin, hair = SKIN[who.skin], HAIR[who.hair]
@@ -130,17 +98,16 @@ def _draw_figure(canvas: Canvas, figure: Figure, width: int) -> None:
         return [anchor, *((anchor[0] + face * dx * length, anchor[1] + dy * length) for dx, dy in joints)]
 
     canvas.ellipse((x0, GROUND + 1), 34 * s, 6 * s, (70, 66, 74), outline=0)
-    if figure.action == "sitting":
-        canvas.polygon([(x0 - 44 * s, hip_y + 9), (x0 + 44 * s, hip_y + 9), (x0 + 44 * s, hip_y + 20), (x0 - 44 * s, hip_y + 20)], (150, 102, 58))
-        for side in (-1, 1):
-            canvas.line([(x0 + side * 36 * s, hip_y + 22), (x0 + side * 36 * s, GROUND)], 7, (120, 80, 46))
+    prop = figure.prop if figure.prop > 0.1 else 0
+    if figure.action == "sitting" and prop:
+        _draw_bench(canvas, x0, GROUND - (GROUND - hip_y) * prop, s * prop)
     _draw_back_hair(canvas, who, centre, head, hair)
 
     hips = [(x0 + face * side * body.hip * 0.62 * s, hip_y) for side in (-1, 1)]
     shoulders = [(neck[0] + face * side * body.shoulder * 0.78 * s, neck[1] + 9 * s) for side in (-1, 1)]
     dress = who.outfit == "dress"
     arms = [limb(a, j, arm) for a, j in zip(shoulders, pose.arms)]
-    in_front = figure.action in ("reading", "sitting")
+    in_front = figure.action in ("reading", "sitting") and prop > 0.5
 
     def draw_arm(points: list[Point]) -> None:
         canvas.line(points[1:], 10.5 * s, skin, "skin")
@@ -150,32 +117,32 @@ def _draw_figure(canvas: Canvas, figure: Figure, width: int) -> None:
 
     for points, joints in zip([limb(h, j, leg) for h, j in zip(hips, pose.legs)], pose.legs):
         canvas.line(points, 16 * s, skin if dress else bottom, "skin" if dress else "bottom")
-        toe = face if figure.action == "running" else (1 if joints[1][0] * face > 0 else -1)
+        toe = face if figure.action == "running" or figure.pose else (1 if joints[1][0] * face > 0 else -1)
         canvas.ellipse((points[2][0] + 4 * s * toe, points[2][1] + 3 * s), 12.5 * s, 7.8 * s, shoes, "shoes")
     if not in_front:
         for points in arms:
             draw_arm(points)
-    _draw_torso(canvas, who, neck, (x0, hip_y), body, s, top, pose)
+    _draw_torso(canvas, who, neck, (x0, hip_y), body, s, top, prop if figure.action == "sitting" else 0.0)
     if in_front:
         for points in arms:
             draw_arm(points)
-    if figure.action == "reading":
-        _draw_book(canvas, ((arms[0][2][0] + arms[1][2][0]) / 2, arms[0][2][1]), s)
+    if figure.action == "reading" and prop:
+        _draw_book(canvas, ((arms[0][2][0] + arms[1][2][0]) / 2, arms[0][2][1]), s * prop)
         for points in arms:
             canvas.ellipse(points[2], 6.6 * s, 6.6 * s, skin, "skin")
-    if figure.action == "balloon":
-        _draw_balloon(canvas, arms[1][2], face, s)
+    if figure.action == "balloon" and prop:
+        _draw_balloon(canvas, arms[1][2], face, s * prop)
     if who.hat != "none":
         canvas.line([(neck[0] - 13 * s, neck[1] + 3 * s), (neck[0] + 13 * s, neck[1] + 3 * s)], 13 * s, hat, "hat")
         canvas.line([(neck[0] - face * 9 * s, neck[1] + 6 * s), (neck[0] - face * 12 * s, neck[1] + 32 * s)], 11 * s, hat, "hat")
     _draw_head(canvas, who, centre, head, face, skin, hair, hat)
 
 
-def _draw_torso(canvas: Canvas, who: Character, neck: Point, hip: Point, body: Body, s: float, top: RGB, pose: Pose) -> None:
+def _draw_torso(canvas: Canvas, who: Character, neck: Point, hip: Point, body: Body, s: float, top: RGB, seated: float) -> None:
+    """seated: from 0 to 1; a long hem gathers on the seat."""
     hem = {"shirt": 8.0, "coat": 0.34 * body.leg, "dress": 0.5 * body.leg}[who.outfit] * s
     flare = {"shirt": 1.12, "coat": 1.5, "dress": 2.1}[who.outfit]
-    if pose is POSES["sitting"]:
-        hem = min(hem, 16 * s)
+    hem += seated * (min(hem, 16 * s) - hem)
     w0, w1 = body.shoulder * s, body.hip * s * flare
     (nx, ny), (hx, hy) = neck, hip
     canvas.polygon(
@@ -227,6 +194,12 @@ def _draw_head(canvas: Canvas, who: Character, centre: Point, head: float, face:
         canvas.ellipse((x, y - head * 0.42), head * 1.62, head * 0.26, hat, "hat")
 
 
+def _draw_bench(canvas: Canvas, x: float, y: float, s: float) -> None:
+    canvas.polygon([(x - 44 * s, y + 9), (x + 44 * s, y + 9), (x + 44 * s, y + 20), (x - 44 * s, y + 20)], (150, 102, 58))
+    for side in (-1, 1):
+        canvas.line([(x + side * 36 * s, y + 22), (x + side * 36 * s, GROUND)], 7, (120, 80, 46))
+
+
 def _draw_book(canvas: Canvas, centre: Point, s: float) -> None:
     x, y = centre
     for side in (-1, 1):
@@ -247,20 +220,30 @@ def draw_picture(picture: Picture, size: tuple[int, int] = (SIZE, SIZE)) -> tupl
     Returns the RGB image and the part map: mode L, 0 where no part is seen, else `PART_ID[part]`; of two figures the
     second one's parts carry `len(PARTS)` more.
     """
-    width, height = size
-    big = (width * OVERSAMPLING, height * OVERSAMPLING)
-    canvas = Canvas(Image.new("RGB", big), Image.new("L", big))
-    draw_scenery(canvas.image, picture, OVERSAMPLING)
+    return draw_figures(draw_background(picture, size), picture.figures)
+
+
+def draw_background(picture: Picture, size: tuple[int, int] = (SIZE, SIZE)) -> Image.Image:
+    """The picture without its figures, `OVERSAMPLING` times as large as `size`."""
+    image = Image.new("RGB", (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING))
+    draw_scenery(image, picture, OVERSAMPLING)
+    return image
+
+
+def draw_figures(background: Image.Image, figures: tuple[Figure, ...]) -> tuple[Image.Image, Image.Image]:
+    """Figures on a background of `draw_background`, which is left as it is; returns what `draw_picture` does."""
+    big, size = background.size, (background.width // OVERSAMPLING, background.height // OVERSAMPLING)
+    canvas = Canvas(background.copy(), Image.new("L", big))
     parts = Image.new("L", big)
-    for number, figure in enumerate(picture.figures):
+    for number, figure in enumerate(figures):
         layer = Canvas(canvas.image, Image.new("L", big))
         # A pixel of the layer that is drawn over, even by an outline, hides what stood there before.
-        before = canvas.image.copy()
-        _draw_figure(layer, figure, width)
+        before = canvas.image.copy() if number else background
+        _draw_figure(layer, figure, size[0])
         shift = number * len(PARTS)
-        touched = _difference_mask(before, canvas.image)
+        touched = _difference_mask(before, canvas.image) if number else None
         shown = layer.parts.point(lambda v, shift=shift: v + shift if v else 0)
-        parts.paste(shown, mask=touched if number else None)
+        parts.paste(shown, mask=touched)
     return canvas.image.resize(size, Image.LANCZOS), parts.resize(size, Image.NEAREST)
 
 

@@ -26,6 +26,10 @@ def load_vae():
     return demo_models.load_vae(sizes.VAE, weights.load(weights.BASE["vae"]))
 
 
+def load_clip_vision():
+    return demo_models.load_clip_vision(sizes.CLIP_VISION, weights.load(weights.VISION))
+
+
 def host_text_weights(trained: dict[str, torch.Tensor], kept: list[int]) -> dict[str, torch.Tensor]:
     """The trainer's text encoders under the host's names, with full token tables."""
     renamed = {}

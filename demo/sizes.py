@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 VAE = {
     "double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3,
     "ch": 32, "ch_mult": [1, 1, 2, 4], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0,
@@ -20,3 +22,6 @@ CLIP_G = {**_TEXT, "hidden_act": "gelu"}
 # PhotoMaker V1's layout: patches of 14 pixels as CLIP's, class tokens as wide as the text encoders' embeddings together.
 IDENTITY = {"hidden": 128, "intermediate": 512, "layers": 4, "patch": 14, "tokens": 65, "first": 64, "second": 64}
 LORA_RANK = 16
+# IP-Adapter plus in small; the widths of the features and of the layers are those of the models beside it.
+IMAGE_PROMPT = {"tokens": 16, "width": 128, "depth": 3, "inner": 128}
+CLIP_VISION = Path(__file__).parent / "clip_vision.json"  # the host reads a file

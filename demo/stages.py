@@ -9,20 +9,25 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from ..host import demo_models
 from ..host.id_encoder import attention_layers
 from . import latents, models, sizes, vocabulary, weights, workers
 from . import train as diffusion
+from . import train_film as film
 from . import train_identity as identity
 from . import train_reader as reading
 from . import train_vae as autoencoder
+from . import train_vision as vision
+from . import clip_dataset
 from .dataset import Encoders, make_shard
 from .reader import load_reader
 from .samples import save_samples
 from .workers import DEVICE
 
 VAE_STEPS, DECODER_STEPS, UNET_STEPS, READER_STEPS, IDENTITY_STEPS = 1600, 1600, 40000, 800, 4600
+VISION_STEPS, FILM_STEPS = 3000, 4000
 
 
 def train_vae(folder: Path, seed: int = 1, steps: int = VAE_STEPS) -> None:
@@ -138,12 +143,17 @@ def train_reader(folder: Path, seed: int = 1, steps: int = READER_STEPS) -> None
         print(f"held-out drawings, {name} right: {share:.3f}")
 
 
-def train_identity(folder: Path, seed: int = 1, steps: int = IDENTITY_STEPS, characters: int = identity.CHARACTERS) -> None:
+def _shipped_model() -> tuple[diffusion.Net, identity.Texts]:
+    """The shipped diffusion model under the trainer's names, and what makes prompts of its token rows."""
     tokenizer = demo_models.tokenizer()
     kept = vocabulary.kept_tokens(tokenizer.clip_l)
     net = diffusion.Net(len(kept) + 1)
     net.load_state_dict(shipped_weights())
-    texts = identity.Texts(tokenizer, vocabulary.rows_of_tokens(kept))
+    return net, identity.Texts(tokenizer, vocabulary.rows_of_tokens(kept))
+
+
+def train_identity(folder: Path, seed: int = 1, steps: int = IDENTITY_STEPS, characters: int = identity.CHARACTERS) -> None:
+    net, texts = _shipped_model()
 
     def on_save(encoder: torch.nn.Module, lora: identity.Lora, step: int, minutes: str) -> None:
         details = {"seed": str(seed), "steps": str(step), "minutes": minutes, **_machine()}
@@ -161,3 +171,46 @@ def photomaker_file(encoder: torch.nn.Module, lora: identity.Lora) -> dict[str, 
         for number, own in enumerate(lora.names) for part, layer in (("down", lora.down[number]), ("up", lora.up[number]))
     }
     return {**{f"id_encoder.{name}": value for name, value in encoder.state_dict().items()}, **updates}
+
+
+def train_vision(folder: Path, seed: int = 1, steps: int = VISION_STEPS) -> None:
+    model, minutes = vision.train(folder, steps, seed=seed)
+    weights.save(weights.VISION, model.state_dict(), {"seed": str(seed), "steps": str(steps), "minutes": minutes, **_machine()})
+
+
+def make_clips(folder: Path, numbers: range) -> None:
+    encode, side = _latents_of(_trained_vae()), vision.config()["image_size"]
+    (folder / "clips").mkdir(exist_ok=True)
+    for number in numbers:
+        started = time.monotonic()
+        path = clip_dataset.make_shard(folder / "clips", number, side, encode)
+        print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+def train_film(folder: Path, seed: int = 1, steps: int = FILM_STEPS) -> None:
+    net, texts = _shipped_model()
+    clips = clip_dataset.load_shards(folder / "clips")
+    features = clip_features(folder / "clips", clips.pixels)
+    nothing = _seen(models.load_clip_vision(), torch.zeros(1, *clips.pixels.shape[2:], dtype=torch.uint8))[0]
+
+    def on_save(decoder: film.Decoder, step: int, minutes: str) -> None:
+        details = {"seed": str(seed), "steps": str(step), "minutes": minutes, **_machine()}
+        weights.save(weights.MOTION_MODULE, decoder.motion.state_dict(), {**details, "noise_schedule": "unchanged"})
+        weights.save(weights.IMAGE_PROMPT, decoder.prompt.state_dict(), details)
+
+    film.train(folder, net, clips.latents, features, texts.encode(clips.texts), texts.encode([""]), nothing, steps, seed=seed, on_save=on_save)
+
+
+def clip_features(folder: Path, pixels: torch.Tensor) -> torch.Tensor:
+    """What the shipped CLIP vision tower sees of clips, (clips, frames, tokens, channels) half; kept in `folder` for as long as the tower is the same one."""
+    kept = folder / f"features_{len(pixels)}_{weights.VISION.stat().st_mtime_ns}.safetensors"
+    if not kept.exists():
+        tower = models.load_clip_vision()
+        save_file({"features": torch.stack([_seen(tower, clip) for clip in pixels]).half()}, kept)
+    return load_file(kept)["features"]
+
+
+@torch.inference_mode()
+def _seen(tower, pixels: torch.Tensor) -> torch.Tensor:
+    """(frames, 3, side, side) uint8 to the penultimate features of the shipped tower, as the host gives them."""
+    return tower.encode_image(pixels.permute(0, 2, 3, 1).float() / 255)["penultimate_hidden_states"].float().cpu()

@@ -11,6 +11,10 @@ from safetensors.torch import load_file, save_file
 FOLDER = Path(__file__).parent / "weights"
 BASE = {name: FOLDER / "base" / f"fabula_demo_{name}.safetensors" for name in ("unet", "text", "vae")}
 PHOTOMAKER = FOLDER / "photomaker" / "fabula_demo_photomaker.safetensors"
+VISION = FOLDER / "clip_vision" / "fabula_demo_clip_vision.safetensors"
+MOTION_MODULE = FOLDER / "animatediff_models" / "fabula_demo_motion.safetensors"
+IMAGE_PROMPT = FOLDER / "ipadapter" / "fabula_demo_image_prompt.safetensors"
+PREDICTOR = FOLDER / "fabula_motion" / "fabula_demo_predictor.safetensors"
 READER = FOLDER / "reader" / "fabula_demo_reader.safetensors"
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
+from .poses import Pose
+
 RGB = tuple[int, int, int]
 
 KINDS = ("girl", "boy", "woman", "man", "old woman", "old man")
@@ -60,13 +62,18 @@ class Character:
 
 @dataclass(frozen=True)
 class Figure:
-    """A character in a pose. `x` is the middle of the feet in 0..1 of the picture's width."""
+    """A character in a pose. `x` is the middle of the feet in 0..1 of the picture's width.
+
+    pose: a moment of a motion instead of the action's own pose; the action then says only which thing is at hand. prop: how much of that thing is there, 0 to 1.
+    """
 
     character: Character
     action: str
     x: float = 0.5
     scale: float = 1.0
-    facing: int = 1  # 1 looks to the right, -1 to the left
+    facing: float = 1  # 1 looks to the right, -1 to the left; between them it turns around
+    pose: Pose | None = None
+    prop: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ host's nodes take. Layers of the host come with uninitialised memory, so `initia
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import comfy.clip_model
+import comfy.clip_vision
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
@@ -52,15 +54,27 @@ def identity_module(sizes: Sizes) -> IdentityEncoder:
     return encoder
 
 
+def vision_module(config: Config) -> comfy.clip_model.CLIPVisionModelProjection:
+    """CLIP's vision tower with its projection, which can be trained here."""
+    model = comfy.clip_model.CLIPVisionModelProjection(config, torch.float32, "cpu", comfy.ops.disable_weight_init)
+    model.vision_model = _TrainableVision(config, torch.float32, "cpu", comfy.ops.disable_weight_init)
+    initialise(model)
+    torch.nn.init.normal_(model.vision_model.embeddings.class_embedding, std=0.02)
+    return model
+
+
 class _TrainableVision(comfy.clip_model.CLIPVision):
     """The host's own layers; its forward adds in place, which autograd does not allow."""
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, None, torch.Tensor]:
-        x = self.pre_layrnorm(self.embeddings(pixels))
-        for layer in self.encoder.layers:
+    def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The last hidden states, the penultimate ones, and the pooled output."""
+        x = self.pre_layrnorm(self.embeddings(pixel_values))
+        for number, layer in enumerate(self.encoder.layers):
             x = x + layer.self_attn(layer.layer_norm1(x), None, attention_pytorch)
             x = x + layer.mlp(layer.layer_norm2(x))
-        return x, None, self.post_layernorm(x[:, 0])
+            if number == len(self.encoder.layers) - 2:
+                penultimate = x
+        return x, penultimate, self.post_layernorm(x[:, 0])
 
 
 def initialise(module: torch.nn.Module, zero: tuple[str, ...] = ()) -> None:
@@ -117,6 +131,14 @@ def load_clip(config_l: Config, config_g: Config, weights: Weights) -> comfy.sd.
     if missing or unexpected:
         raise ValueError(f"The demo's text encoder weights do not fit: missing {missing}, unexpected {unexpected}.")
     return clip
+
+
+def load_clip_vision(config_file: Path, weights: Weights) -> comfy.clip_vision.ClipVisionModel:
+    model = comfy.clip_vision.ClipVisionModel(str(config_file))
+    missing, unexpected = model.load_sd(weights)
+    if missing or unexpected:
+        raise ValueError(f"The demo's CLIP vision weights do not fit: missing {missing}, unexpected {unexpected}.")
+    return model
 
 
 def size_embedding(height: int, width: int) -> torch.Tensor:

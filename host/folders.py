@@ -16,16 +16,23 @@ FONTS = "fabula_fonts"
 CHARACTERS = "fabula_characters"
 STYLE_FILES = "fabula_styles"
 MOTION = "fabula_motion"
+MOTION_MODULES, IMAGE_PROMPTS = "animatediff_models", "ipadapter"  # as the packs that use such files call them
 FONT_SUFFIXES = {".ttf", ".otf", ".ttc"}
+WEIGHT_SUFFIXES = {".safetensors", ".ckpt", ".pt", ".pth", ".bin"}
+DEMO = Path(__file__).resolve().parents[1] / "demo" / "weights"
 
 log = logging.getLogger(__name__)
 
 
 def register() -> None:
-    """Adds models/fabula_fonts, fabula_characters, fabula_styles and fabula_motion; folders that the user's extra_model_paths.yaml has
-    named stay."""
-    for name, more in ((FONTS, FONT_SUFFIXES), (CHARACTERS, {".safetensors"}), (STYLE_FILES, style_files.SUFFIXES), (MOTION, {".safetensors"})):
+    """Adds models/fabula_fonts, fabula_characters, fabula_styles, fabula_motion, animatediff_models and ipadapter, and the demo's own files to the last three; folders that
+    the user's extra_model_paths.yaml or another pack has named stay."""
+    own = ((FONTS, FONT_SUFFIXES), (CHARACTERS, {".safetensors"}), (STYLE_FILES, style_files.SUFFIXES), (MOTION, {".safetensors"}),
+           (MOTION_MODULES, WEIGHT_SUFFIXES), (IMAGE_PROMPTS, WEIGHT_SUFFIXES))
+    for name, more in own:
         folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
+        if name in (MOTION, MOTION_MODULES, IMAGE_PROMPTS):
+            folder_paths.add_model_folder_path(name, str(DEMO / name))
         paths, suffixes = folder_paths.folder_names_and_paths[name]
         folder_paths.folder_names_and_paths[name] = (paths, set(suffixes) | more)
 

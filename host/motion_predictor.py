@@ -14,15 +14,14 @@ from ..motion.checkpoint import load
 from ..motion.interpolation import MODES, interpolate
 from ..motion.predictor import SPACES, MotionPredictor
 from .folders import MOTION
-
-READ_SPACES = SPACES[:2]  # what a CLIP_VISION gives by itself
+from .image_prompt_file import load_image_prompt, project
 
 
 @dataclass(frozen=True)
 class Transition:
     """What the socket FABULA_MOTION carries, one a transition.
 
-    index: from 0. space: of the features. features: (frames, tokens, channels), the keyframes' own first and last. black: those of a black picture, (tokens,
+    index: from 0. space: of the features, "projected" being the tokens of an image prompt. features: (frames, tokens, channels), the keyframes' own first and last. black: those of a black picture, (tokens,
     channels), what image prompts take for nothing.
     """
 
@@ -84,17 +83,21 @@ def patcher_of(model: MotionPredictor) -> ModelPatcher:
     return ModelPatcher(model.to(offload), load_device=device, offload_device=offload)
 
 
-def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torch.Tensor, frames: int, strength: float, space: str) -> list[Transition]:
+def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torch.Tensor, frames: int, strength: float, space: str,
+                   image_prompt: str | None = None) -> list[Transition]:
     """One transition between each two neighbours of `keyframes`, (N, height, width, channels) in 0..1.
 
-    Raises: ValueError for fewer than two keyframes, fewer than two frames, or a CLIP_VISION that the predictor does not fit.
+    image_prompt: the file whose tokens are predicted, for the space projected.
+
+    Raises: ValueError for fewer than two keyframes, fewer than two frames, or a CLIP_VISION that the predictor or the image prompt does not fit.
     """
     if clip_vision is None:
         raise ValueError(f"{node}: input 'clip_vision' is empty: the checkpoint has none in it. Load one with CLIPVisionLoader.")
     check_transitions(node, keyframes, frames)
     if predictor.space not in (None, space):
         raise ValueError(f"{node}: input 'predictor' ({predictor.name}) reads CLIP's {predictor.space} features. Set input 'space' to {predictor.space}.")
-    features = encode_pictures(clip_vision, torch.cat([keyframes, torch.zeros_like(keyframes[:1])]), space)
+    pictures = torch.cat([keyframes, torch.zeros_like(keyframes[:1])])
+    features = _tokens(node, clip_vision, pictures, image_prompt) if space == "projected" else encode_pictures(clip_vision, pictures, space)
     if predictor.patcher is not None and features.shape[1:] != (predictor.patcher.model.sizes.tokens, predictor.patcher.model.sizes.channels):
         sizes = predictor.patcher.model.sizes
         raise ValueError(
@@ -105,6 +108,23 @@ def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torc
         Transition(index, space, predictor.predict(start, end, frames, strength), features[-1])
         for index, (start, end) in enumerate(zip(features[:-1], features[1:-1]))
     ]
+
+
+def _tokens(node: str, clip_vision, pictures: torch.Tensor, name: str | None) -> torch.Tensor:
+    """The image prompt's tokens of pictures, of which the last is black: what stands for none."""
+    if not name:
+        raise ValueError(f"{node}: input 'image_prompt_name' is empty, but 'space' is projected: these are an image prompt's tokens. Choose the one that Apply Motion uses.")
+    prompt = load_image_prompt(node, name)
+    sizes = prompt.model.sizes
+    features = encode_pictures(clip_vision, pictures, sizes.space)
+    if features.shape[-1] != sizes.features:
+        raise ValueError(
+            f"{node}: input 'clip_vision' gives features of {features.shape[-1]} channels, but input 'image_prompt_name' ({name}) reads {sizes.features}. "
+            "Load the CLIP vision model that the image prompt was trained with."
+        )
+    if sizes.space == "pooled":
+        features[-1] = 0  # for the base kind no picture is no features
+    return project(prompt, features)
 
 
 def check_transitions(node: str, keyframes: torch.Tensor, frames: int) -> None:

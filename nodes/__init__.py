@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from ..host import folders, id_encoder, language_model, script_check
+from .animatediff import ApplyMotion, LoadMotionModule
 from .character import LoadCharacter, PictureCharacter, SaveCharacter
 from .comic import ComicPage, SaveComic
 from .consistency import ConsistentAttention
@@ -28,5 +29,6 @@ class FabulaExtension(ComfyExtension):
         return [
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
             LoadPhotoMaker, CharacterReference, FaceEmbeds, EncodeIdentity, ComicPage, SaveComic,
-            LoadMotionPredictor, PredictMotion, TransitionLatents, MotionToSVD, TrainMotionPredictor, PlanTransitions, JoinTransitions, LoadDemo,
+            LoadMotionPredictor, PredictMotion, TransitionLatents, MotionToSVD, TrainMotionPredictor, PlanTransitions, JoinTransitions,
+            LoadMotionModule, ApplyMotion, LoadDemo,
         ]

@@ -19,6 +19,7 @@ class LoadDemo(io.ComfyNode):
                 io.Model.Output(display_name="model", tooltip="A tiny SDXL, v-prediction."),
                 io.Clip.Output(display_name="clip", tooltip="Its two text encoders."),
                 io.Vae.Output(display_name="vae", tooltip="Its VAE."),
+                io.ClipVision.Output(display_name="clip_vision", tooltip="A tiny CLIP vision model, for Predict Motion."),
             ],
         )
 
@@ -26,4 +27,4 @@ class LoadDemo(io.ComfyNode):
     def execute(cls) -> io.NodeOutput:
         from ..demo import models  # only here: should a host's internals move, the other nodes still load
 
-        return io.NodeOutput(models.load_model(), models.load_clip(), models.load_vae())
+        return io.NodeOutput(models.load_model(), models.load_clip(), models.load_vae(), models.load_clip_vision())

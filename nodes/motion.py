@@ -6,13 +6,14 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from ..host import motion_predictor
+from ..host import image_prompt_file, motion_predictor
 from ..host.motion_predictor import predict_motion
 from ..host.images import to_pixels
 from ..host.motion_svd import motion_to_svd
 from ..host.motion_training import Run, train_predictor
 from ..host.transition_latents import transition_latents
 from ..motion.joining import join
+from ..motion.predictor import SPACES
 from ..motion.timeline import DECODERS, film_frames, nearest_length
 from ..motion.training import Settings
 from .choices import check_choices
@@ -58,8 +59,12 @@ class PredictMotion(io.ComfyNode):
                 io.Int.Input("frames", default=14, min=2, max=4096, tooltip="Frames of a transition, its two keyframes included."),
                 io.Float.Input("strength", default=1.0, min=0.0, max=4.0, step=0.05, tooltip="0: linear interpolation. 1: what the predictor says."),
                 io.Combo.Input(
-                    "space", options=list(motion_predictor.READ_SPACES), optional=True, default=motion_predictor.READ_SPACES[0],
-                    tooltip="Which of CLIP's features: pooled, one a picture, is what SVD reads.",
+                    "space", options=list(SPACES), optional=True, default=SPACES[0],
+                    tooltip="Which of CLIP's features: pooled, one a picture, is what SVD reads; penultimate what IP-Adapter plus and Wan read; projected are an image prompt's own tokens.",
+                ),
+                io.Combo.Input(
+                    "image_prompt_name", options=["", *image_prompt_file.names()], optional=True, default="",
+                    tooltip="For the space projected: the IP-Adapter in models/ipadapter whose tokens are predicted.",
                 ),
             ],
             outputs=[
@@ -69,9 +74,9 @@ class PredictMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, predictor, clip_vision, keyframes, frames: int, strength: float, space: str = motion_predictor.READ_SPACES[0]) -> io.NodeOutput:
-        check_choices(cls, space=space)
-        motion = predict_motion("Fabula_PredictMotion", predictor, clip_vision, keyframes, frames, strength, space)
+    def execute(cls, predictor, clip_vision, keyframes, frames: int, strength: float, space: str = SPACES[0], image_prompt_name: str = "") -> io.NodeOutput:
+        check_choices(cls, space=space, image_prompt_name=image_prompt_name)
+        motion = predict_motion("Fabula_PredictMotion", predictor, clip_vision, keyframes, frames, strength, space, image_prompt_name)
         return io.NodeOutput(motion, film_frames(len(keyframes), frames))
 
 
@@ -141,7 +146,7 @@ class TrainMotionPredictor(io.ComfyNode):
                 io.String.Input("filename_prefix", default="motion", tooltip="The file's name; a number is added, nothing is overwritten."),
                 io.Int.Input("frames", default=16, min=3, max=256, optional=True, tooltip="Frames of a window that is cut from a video."),
                 io.Float.Input("fps", default=4.0, min=0.5, max=60.0, step=0.5, optional=True, tooltip="Frames a second that are looked at: 16 at 4 a second are four seconds."),
-                io.Combo.Input("space", options=list(motion_predictor.READ_SPACES), optional=True, default=motion_predictor.READ_SPACES[0], tooltip="Which of CLIP's features."),
+                io.Combo.Input("space", options=list(SPACES[:2]), optional=True, default=SPACES[0], tooltip="Which of CLIP's features."),
                 io.Int.Input("batch_size", default=16, min=1, max=1024, optional=True, tooltip="Windows a step."),
                 io.Float.Input("learning_rate", default=1e-4, min=1e-7, max=1e-1, step=1e-6, optional=True, tooltip="Of AdamW; 1e-4 is the paper's."),
                 io.Int.Input("width", default=1024, min=16, max=4096, optional=True, tooltip="Of the transformer; 1024 is the paper's. Smaller for few videos."),
@@ -158,7 +163,7 @@ class TrainMotionPredictor(io.ComfyNode):
 
     @classmethod
     def execute(cls, clips_folder: str, clip_vision, steps: int, filename_prefix: str, frames: int = 16, fps: float = 4.0,
-                space: str = motion_predictor.READ_SPACES[0], batch_size: int = 16, learning_rate: float = 1e-4, width: int = 1024, layers: int = 8,
+                space: str = SPACES[0], batch_size: int = 16, learning_rate: float = 1e-4, width: int = 1024, layers: int = 8,
                 heads: int = 16, seed: int = 0) -> io.NodeOutput:
         check_choices(cls, space=space)
         settings = Settings(steps=steps, batch=batch_size, rate=learning_rate, seed=seed)

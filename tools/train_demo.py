@@ -1,6 +1,6 @@
 """Trains the embedded demo: `python3 tools/train_demo.py STAGE`, see demo/README.md.
 
-Stages, in this order: vae, shards, unet, decoder, reader, identity. Each shows its progress, keeps its work in `.demo/` and writes
+Stages, in this order: vae, shards, unet, decoder, reader, identity, vision, clips, film. Each shows its progress, keeps its work in `.demo/` and writes
 finished weights to demo/weights/; shards and unet resume where they were stopped.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-STAGES = ("vae", "shards", "unet", "decoder", "reader", "identity")
+STAGES = ("vae", "shards", "unet", "decoder", "reader", "identity", "vision", "clips", "film")
 
 
 def main() -> int:
@@ -43,8 +43,8 @@ def main() -> int:
     if options.stage == "unet":
         given["from_shipped"] = options.from_shipped
         given.update({"peak": options.peak} if options.peak else {})
-    if options.stage == "shards":
-        stages.make_shards(options.folder, range(*options.shards))
+    if options.stage in ("shards", "clips"):
+        getattr(stages, f"make_{options.stage}")(options.folder, range(*options.shards))
     else:
         getattr(stages, f"train_{options.stage}")(options.folder, seed=options.seed, **given)
     return 0

@@ -1,0 +1,121 @@
+"""IP-Adapter in the host's UNets, with a picture's tokens of its own for each frame: the cross attention of the paper's decoder."""
+
+from __future__ import annotations
+
+import comfy.ldm.modules.attention as host_attention
+import torch
+from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.model_patcher import ModelPatcher
+
+from ..motion.image_prompt import ImagePrompt, attend
+from .frame_rows import frame_window, rows_a_cond
+from .image_prompt_file import load_image_prompt, project
+from .motion_predictor import Transition
+
+NODE = "Fabula_ApplyMotion"
+KEY = "fabula_image_prompt"
+MODES = ("decoupled", "one softmax")
+
+Key = tuple[str, int, int]
+"""A cross attention by the host's name: "input", "middle" or "output", the block's number, and the layer's in it."""
+
+
+def layers(net: UNetModel) -> list[tuple[Key, int]]:
+    """All cross attentions in the order of IP-Adapter's files, input blocks, output blocks, middle, each with its width."""
+    parts = [*(("input", number, blocks) for number, blocks in enumerate(net.input_blocks)),
+             *(("output", number, blocks) for number, blocks in enumerate(net.output_blocks)), ("middle", 0, net.middle_block)]
+    found: list[tuple[Key, int]] = []
+    for name, number, blocks in parts:
+        attentions = [block for layer in blocks if isinstance(layer, SpatialTransformer) for block in layer.transformer_blocks]
+        found += [((name, number, index), block.attn2.to_k.out_features) for index, block in enumerate(attentions)]
+    return found
+
+
+def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: float, mode: str, start_percent: float, end_percent: float) -> ModelPatcher:
+    """A clone of `model` in which each frame of one transition attends to its own predicted features.
+
+    Raises: ValueError for a model, an image prompt and features that do not fit each other.
+    """
+    net = getattr(model.model, "diffusion_model", None)
+    places = layers(net) if isinstance(net, UNetModel) else []
+    if not places:
+        raise ValueError(f"{NODE}: input 'model' is no image UNet: image prompts are made for checkpoints of SD1.5 and SDXL. Load one.")
+    patcher = load_image_prompt(NODE, name)
+    sizes = patcher.model.sizes
+    if tuple(width for _, width in places) != sizes.layers:
+        raise ValueError(
+            f"{NODE}: input 'image_prompt_name': {name} is of another family than input 'model': it has {len(sizes.layers)} layers, the model {len(places)}. "
+            "Choose one of the checkpoint's family, SD1.5 or SDXL."
+        )
+    given = torch.stack([*motion.features, nothing(motion, sizes.space)])
+    if motion.space == "projected":
+        if motion.features.shape[-1] != sizes.context:
+            raise ValueError(f"{NODE}: input 'motion' has tokens of {motion.features.shape[-1]} channels, {name} makes {sizes.context}. Use one image prompt in both nodes.")
+        tokens = given
+    elif (motion.space, motion.features.shape[-1]) != (sizes.space, sizes.features):
+        raise ValueError(
+            f"{NODE}: input 'motion' has {motion.space} features of {motion.features.shape[-1]} channels, but {name} reads {sizes.space} ones of {sizes.features}. "
+            f"Set Fabula_PredictMotion's 'space' to {sizes.space}, and load the CLIP vision model that the image prompt was trained with."
+        )
+    else:
+        tokens = project(patcher, given)
+    clone = model.clone()
+    clone.set_additional_models(KEY, [patcher])
+    sampling = model.get_model_object("model_sampling")
+    always = start_percent <= 0 and end_percent >= 1
+    span = None if always else (sampling.percent_to_sigma(start_percent), sampling.percent_to_sigma(end_percent))
+    prompt = FramePrompt(patcher.model, tokens[:-1], tokens[-1], weight, mode == MODES[1], span)
+    replaced = clone.model_options.setdefault("transformer_options", {}).get("patches_replace", {})
+    before = replaced.get("attn2", {})
+    ours = {key: prompt.layer(number, before.get(key, before.get(key[:2]))) for number, (key, _) in enumerate(places)}
+    clone.model_options["transformer_options"] = {**clone.model_options["transformer_options"], "patches_replace": {**replaced, "attn2": {**before, **ours}}}
+    return clone
+
+
+def nothing(motion: Transition, space: str) -> torch.Tensor:
+    """What stands for no picture at all, (tokens, channels): zeros for pooled features, as the base kind was trained; else what CLIP sees in a black picture."""
+    return torch.zeros_like(motion.black) if space == "pooled" else motion.black
+
+
+class FramePrompt:
+    """The tokens of one transition in the layers of a UNet. tokens: (frames, prompt tokens, context). none: (prompt tokens, context), for the negative. span: the sigmas
+    between which it is there, high and low; None: all."""
+
+    def __init__(self, model: ImagePrompt, tokens: torch.Tensor, none: torch.Tensor, weight: float, one_softmax: bool, span: tuple[float, float] | None) -> None:
+        self._model, self._tokens, self._none, self._weight, self._one_softmax, self._span = model, tokens, none, weight, one_softmax, span
+
+    def __deepcopy__(self, memo) -> FramePrompt:
+        return self  # hosts copy the options that carry it
+
+    def layer(self, number: int, previous):
+        """The host's attn2 replacement for the layer `number` of the file: (q, k, v, extra_options) to the layer's output before to_out. previous: what another pack
+        has set there, called for the text."""
+
+        def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict) -> torch.Tensor:
+            def plain(q, k, v):
+                return host_attention.optimized_attention(
+                    q, k, v, extra_options["n_heads"], attn_precision=extra_options["attn_precision"], transformer_options=extra_options,
+                )
+
+            def text(*qkv):
+                return previous(*qkv, extra_options) if previous is not None else plain(*qkv)
+
+            if self._span and not self._span[1] <= float(extra_options["sigmas"].max()) <= self._span[0]:
+                return text(q, k, v)
+            prompt = self._model.keys_values(number, self._rows(q, extra_options))
+            return attend(q, k, v, prompt, self._weight, plain, self._one_softmax, text)
+
+        return attention
+
+    def _rows(self, q: torch.Tensor, extra_options: dict) -> torch.Tensor:
+        """(rows, prompt tokens, context): each row's own frame's where it is of the positive, else none's."""
+        frames, window = rows_a_cond(q, extra_options), frame_window(extra_options)
+        tokens = self._tokens if window is None else self._tokens[window]
+        if len(tokens) != frames:
+            raise ValueError(
+                f"{NODE}: the latent has {frames} frames, but input 'motion' {len(tokens)}. Give Fabula_TransitionLatents, or the empty latent, as many 'frames' as Fabula_PredictMotion."
+            )
+        none = self._none.expand(frames, -1, -1)
+        chunks = [none if kind else tokens for kind in extra_options.get("cond_or_uncond") or [0]]
+        return torch.cat(chunks).to(q)
