@@ -27,7 +27,7 @@ from .samples import save_samples
 from .workers import DEVICE
 
 VAE_STEPS, DECODER_STEPS, UNET_STEPS, READER_STEPS, IDENTITY_STEPS = 1600, 1600, 40000, 800, 4600
-VISION_STEPS, FILM_STEPS = 3000, 4000
+VISION_STEPS, FILM_STEPS = 2000, 4000
 
 
 def train_vae(folder: Path, seed: int = 1, steps: int = VAE_STEPS) -> None:
