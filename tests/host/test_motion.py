@@ -11,7 +11,7 @@ import comfy.utils
 import folder_paths
 import pytest
 import torch
-from fabula.host import motion_predictor, motion_training
+from fabula.host import motion_features, motion_predictor
 from fabula.host.motion_svd import motion_to_svd
 from fabula.host.render import sample
 from fabula.host.transition_latents import transition_latents
@@ -224,7 +224,7 @@ def test_a_predictor_is_trained_kept_and_judged(clip_vision, keyframes, user, mo
     options = {"frames": 6, "fps": 4.0, "batch_size": 4, "width": WIDTH, "layers": 1, "heads": 2}
     encoded = []
     encode = motion_predictor.encode_pictures
-    monkeypatch.setattr(motion_training, "encode_pictures", lambda *given: encoded.append(1) or encode(*given))
+    monkeypatch.setattr(motion_features, "encode_pictures", lambda *given: encoded.append(1) or encode(*given))
     with torch.inference_mode():  # as the host runs nodes
         output = TrainMotionPredictor.execute("videos", clip_vision, 3, "walk", **options)
         predictor, loss = output.args
