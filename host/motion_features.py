@@ -101,7 +101,7 @@ def _kept_file(path: Path, into: Path) -> Path:
         state = f"{now.st_mtime_ns} {now.st_size}"
     except OSError:  # deleted meanwhile: whoever opens it will say so
         state = "gone"
-    return into / f"{key(str(path), state)}.safetensors"
+    return into / f"{key(str(path), state)}.features"
 
 
 def _weights(clip_vision) -> str:

@@ -34,7 +34,8 @@ class Log:
     def __str__(self) -> str:
         lines = [f"{name}: {error:.4f}" for name, error in self.errors.items()]
         verdict = "beats" if self.beats_linear else "does NOT beat"
-        return "\n".join([f"error on {len(self.ratios)} held-out clips, in squared deviations:", *lines, f"The predictor {verdict} linear interpolation."])
+        few = " One held-out clip is too few to show it." if len(self.ratios) == 1 else ""
+        return "\n".join([f"error on {len(self.ratios)} held-out clips, in squared deviations:", *lines, f"The predictor {verdict} linear interpolation.{few}"])
 
 
 @torch.inference_mode()

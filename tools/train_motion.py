@@ -101,6 +101,8 @@ def train(options: argparse.Namespace, workers, stop: Stop) -> int:
 
     if not workers.main:
         logging.disable(logging.WARNING)  # the main one says it
+    elif workers.count > 1:
+        print(f"{workers.count} processes train together.", flush=True)
     caller, clip_caller = Caller(NAME, "CLIPS_FOLDER"), Caller(f"{NAME}: --clip-vision", "")
     settings = Settings(steps=options.steps, batch=options.batch, rate=options.rate, bf16=options.bf16, seed=options.seed)
     run = Run(options.clips_folder.resolve(), options.frames, options.fps, options.space, options.width, options.layers, options.heads, settings)
