@@ -63,6 +63,7 @@ def test_text_files():
     cues = [Cue(Fraction(0), Fraction(1001, 1000), "a < b"), Cue(Fraction(3725), Fraction(7451, 2), "c\nd")]
     assert to_srt(cues) == "1\n00:00:00,000 --> 00:00:01,001\na < b\n\n2\n01:02:05,000 --> 01:02:05,500\nc\nd\n\n"
     assert to_vtt(cues) == "WEBVTT\n\n00:00:00.000 --> 00:00:01.001\na &lt; b\n\n01:02:05.000 --> 01:02:05.500\nc\nd\n\n"
+    assert "00:00:00,666 --> 00:00:01,000" in to_srt([Cue(Fraction(2, 3), Fraction(1), "not late for its frame")])
 
 
 def film(path: Path) -> Path:

@@ -38,6 +38,16 @@ def test_letters_are_of_the_pictures_size_until_they_have_no_room(size):
     assert letter_subtitle(LONG, FACE, *size, 400).picture.width < size[0]
 
 
+@pytest.mark.parametrize("width", range(8, 40))
+def test_no_letter_of_a_narrow_picture_stands_out_of_it(width):
+    try:
+        left, top, right, bottom = shape(letter_subtitle("WWW", FACE, width, 400))
+    except ValueError:
+        assert width < 36
+    else:
+        assert 0 <= left and right <= width and bottom <= 400
+
+
 def edge_contrast(background: np.ndarray) -> float:
     """Luminance of the lettering's light parts over that of its dark ones (WCAG 2's contrast ratio, of percentiles)."""
     height, width = background.shape[:2]
