@@ -16,7 +16,7 @@ class CaptionFilm(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id=NODE,
+            node_id="Fabula_CaptionFilm",
             display_name="Caption Film",
             category=CATEGORY,
             description="Puts a story's captions and speech into its film, each while its panel is shown: as subtitles in the file, or drawn into the frames. "
