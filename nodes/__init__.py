@@ -11,6 +11,7 @@ from .comic import ComicPage, SaveComic
 from .consistency import ConsistentAttention
 from .demo import LoadDemo
 from .director import StoryDirector
+from .film import CaptionFilm
 from .identity import CharacterReference, EncodeIdentity, FaceEmbeds, LoadPhotoMaker
 from .motion import (
     JoinTransitions, LoadMotionPredictor, MotionToSVD, PlanTransitions, PredictMotion, TrainMotionPredictor, TransitionLatents,
@@ -30,5 +31,5 @@ class FabulaExtension(ComfyExtension):
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
             LoadPhotoMaker, CharacterReference, FaceEmbeds, EncodeIdentity, ComicPage, SaveComic,
             LoadMotionPredictor, PredictMotion, TransitionLatents, MotionToSVD, TrainMotionPredictor, PlanTransitions, JoinTransitions,
-            LoadMotionModule, ApplyMotion, LoadDemo,
+            LoadMotionModule, ApplyMotion, CaptionFilm, LoadDemo,
         ]
