@@ -10,8 +10,8 @@ import sys
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -22,8 +22,7 @@ WORKFLOWS = [ROOT / "workflows" / "api" / f"demo_{name}.json" for name in ("stor
 ROWS = {"without": "without consistent attention", "with": "with consistent attention"}
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     suffix: str
     data: bytes
 
