@@ -16,6 +16,7 @@ from .motion import (
 )
 from .prose import SplitStory
 from .story import EncodeStory, StoryScript
+from .video_models import ApplyMotionToWan, KeyframePairs, TwoWaySVD
 
 
 class FabulaExtension(ComfyExtension):
@@ -28,5 +29,6 @@ class FabulaExtension(ComfyExtension):
         return [
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
             LoadPhotoMaker, CharacterReference, FaceEmbeds, EncodeIdentity, ComicPage, SaveComic,
-            LoadMotionPredictor, PredictMotion, TransitionLatents, MotionToSVD, TrainMotionPredictor, PlanTransitions, JoinTransitions, LoadDemo,
+            LoadMotionPredictor, PredictMotion, TransitionLatents, MotionToSVD, TrainMotionPredictor, PlanTransitions, JoinTransitions,
+            TwoWaySVD, ApplyMotionToWan, KeyframePairs, LoadDemo,
         ]
