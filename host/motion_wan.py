@@ -54,7 +54,9 @@ def _wrapper(features: torch.Tensor, frames: int):
         """Puts the image tokens of each latent frame of `x`, (rows, channels, latent frames, height, width), into the options of one call of the net."""
         net = executor.class_obj
         if time_dim_concat is not None or (net.ref_conv is not None and "reference_latent" in kwargs):
-            raise ValueError(f"{NODE}: the sampler's 'positive' adds frames of its own to the film, a reference. Take it out, or give the sampler the model without this node.")
+            raise ValueError(
+                f"{NODE}: the sampler's 'positive' adds frames of its own to the film, a reference. Take it out, or give the sampler the model without this node."
+            )
         window = transformer_options.get("context_window")
         now = features if window is None else features[[each for each in window.index_list if each < len(features)]]
         if x.shape[2] != len(now):

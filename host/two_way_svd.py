@@ -28,7 +28,9 @@ def two_way_svd(model: ModelPatcher, fusion: str) -> ModelPatcher:
     Raises: ValueError for another model.
     """
     if not isinstance(model.model, comfy.model_base.SVD_img2vid):
-        raise ValueError(f"{NODE}: input 'model' is a {type(model.model).__name__}, but must be Stable Video Diffusion. Load its checkpoint with ImageOnlyCheckpointLoader.")
+        raise ValueError(
+            f"{NODE}: input 'model' is a {type(model.model).__name__}, but must be Stable Video Diffusion. Load its checkpoint with ImageOnlyCheckpointLoader."
+        )
     if fusion not in FUSIONS:
         raise ValueError(f"{NODE}: input 'fusion' is {fusion!r}. Choose one of: {', '.join(FUSIONS)}.")
     patched = model.clone()

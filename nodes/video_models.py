@@ -24,10 +24,12 @@ class TwoWaySVD(io.ComfyNode):
             description="Stable Video Diffusion keeps to the end picture too: each step is predicted forwards from the start and backwards from the end. Sampling "
             "takes twice as long.",
             inputs=[
-                io.Model.Input("model", tooltip="An SVD model. The sampler's positive and negative come from Motion To SVD. Each step takes twice as long with this node."),
+                io.Model.Input(
+                    "model", tooltip="An SVD model. The sampler's positive and negative come from Motion To SVD. Each step takes twice as long with this node.",
+                ),
                 io.Combo.Input(
                     "fusion", options=list(FUSIONS),
-                    tooltip="How the share of the backward prediction grows from the first frame to the last. smooth: both ends' frames keep closer to their own picture.",
+                    tooltip="How the share of the backward prediction grows from the first frame to the last. smooth: frames near an end keep closer to its picture.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="For the sampler.")],

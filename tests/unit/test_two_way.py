@@ -24,11 +24,11 @@ def test_fusions_differ():
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_each_end_is_its_own_prediction_bit_for_bit(fusion):
-    forward, backward = torch.randn(2, 7, 4, 3, 3) * 1e3
+    forward, backward = torch.randn(2, 7, 4, 3, 3, generator=torch.Generator().manual_seed(1))
     fused = fuse(forward, backward, fusion)
     assert torch.equal(fused[0], forward[0]) and torch.equal(fused[-1], backward[0])
-    assert torch.allclose(fuse(backward, forward, fusion).flip(0), fused, rtol=1e-5)
-    assert torch.allclose(fused[3], (forward[3] + backward[3]) / 2, rtol=1e-4, atol=1e-2)
+    assert torch.allclose(fuse(backward, forward, fusion).flip(0), fused, atol=1e-6)
+    assert torch.allclose(fused[3], (forward[3] + backward[3]) / 2, atol=1e-6)
 
 
 def test_rows_are_repeated_as_the_host_does_and_then_reversed():
