@@ -18,6 +18,7 @@ from .motion import (
 )
 from .prose import SplitStory
 from .story import EncodeStory, StoryScript
+from .video_models import ApplyMotionToWan, KeyframePairs, TwoWaySVD
 
 
 class FabulaExtension(ComfyExtension):
@@ -31,5 +32,5 @@ class FabulaExtension(ComfyExtension):
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
             LoadPhotoMaker, CharacterReference, FaceEmbeds, EncodeIdentity, ComicPage, SaveComic,
             LoadMotionPredictor, PredictMotion, TransitionLatents, MotionToSVD, TrainMotionPredictor, PlanTransitions, JoinTransitions,
-            LoadMotionModule, ApplyMotion, CaptionFilm, LoadDemo,
+            LoadMotionModule, ApplyMotion, TwoWaySVD, ApplyMotionToWan, KeyframePairs, CaptionFilm, LoadDemo,
         ]

@@ -4,9 +4,6 @@ import json
 
 import comfy.clip_vision
 import comfy.model_management
-import comfy.model_base
-import comfy.model_patcher
-import comfy.supported_models
 import comfy.utils
 import folder_paths
 import pytest
@@ -25,13 +22,6 @@ CLIP = {
     "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 1, "image_size": 28, "patch_size": 14, "num_channels": 3,
     "projection_dim": 1024, "hidden_act": "gelu", "model_type": "clip_vision_model", "layer_norm_eps": 1e-5,
 }
-SVD = {
-    "image_size": 32, "in_channels": 8, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1], "channel_mult": [1, 2], "transformer_depth": [1, 1],
-    "transformer_depth_middle": 1, "transformer_depth_output": [1, 1, 1, 1], "use_linear_in_transformer": True, "context_dim": 1024, "adm_in_channels": 768,
-    "num_classes": "sequential", "use_spatial_transformer": True, "use_temporal_attention": True, "use_temporal_resblock": True, "legacy": False,
-    "extra_ff_mix_layer": True, "use_spatial_context": True, "merge_strategy": "learned_with_images", "merge_factor": 0.0, "video_kernel_size": [3, 1, 1],
-    "num_head_channels": 32, "num_heads": -1, "attn_precision": torch.float32,
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +32,6 @@ def clip_vision(tmp_path_factory):
     torch.manual_seed(5)
     made.load_sd({name: torch.randn_like(value) * (0.1 if value.ndim > 1 else 0.5) for name, value in made.get_sd().items()})
     return made
-
-
-@pytest.fixture(scope="module")
-def svd():
-    config = comfy.supported_models.SVD_img2vid(dict(SVD))
-    config.unet_config = {**SVD, "dtype": torch.float32}
-    torch.manual_seed(6)
-    model = comfy.model_base.SVD_img2vid(config)
-    for name, value in model.diffusion_model.state_dict().items():
-        value.copy_(torch.randn_like(value) * 0.1 if value.ndim > 1 else torch.full_like(value, float(name.endswith("weight"))))
-    cpu = torch.device("cpu")
-    return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
-
-
-@pytest.fixture(scope="module")
-def vae():
-    from fabula.demo import models
-
-    return models.load_vae()
 
 
 @pytest.fixture()
