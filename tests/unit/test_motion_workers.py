@@ -1,11 +1,15 @@
 """One training divided among processes; here they are threads with the same messages. tests/host/test_train_motion.py has real ones."""
 
 import copy
+import importlib.util
+import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
+import wheels
 
 from fabula.motion.predictor import Sizes
 from fabula.motion.training import Settings, draw, train
@@ -126,3 +130,50 @@ def test_several_processes_without_accelerate_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SystemExit, match="2 processes were started, but this Python has no accelerate"):
         processes.make_workers(True)
+
+
+@pytest.fixture()
+def tool():
+    """The command's module; the signals that it takes are given back."""
+    spec = importlib.util.spec_from_file_location("fabula_tool_train_motion", Path(wheels.__file__).with_name("train_motion.py"))
+    module = importlib.util.module_from_spec(spec)
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    spec.loader.exec_module(module)
+    yield module
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+def test_ctrl_c_waits_for_the_step_and_ends_all_processes_behind_the_same(tool, tmp_path):
+    stops = [tool.Stop(), tool.Stop()]  # the second one takes the signals
+    for _ in range(3):  # as a launcher that hands it on
+        signal.raise_signal(signal.SIGINT)
+    assert [stop.asked for stop in stops] == [0, 3]
+    with pytest.raises(KeyboardInterrupt):
+        tool.Console(Workers(), stops[1]).check()
+    reached = [0, 0]
+
+    class AskedLater:
+        """Process 1 alone, behind its fourth step."""
+
+        def __init__(self, rank):
+            self.rank = rank
+
+        @property
+        def asked(self):
+            return int(self.rank == 1 and reached[1] >= 4)
+
+    def work(workers):
+        console = tool.Console(workers, AskedLater(workers.rank))
+
+        def on_step(step, loss):
+            reached[workers.rank] = step
+            console.trained(step, SETTINGS.steps, loss)
+
+        with pytest.raises(KeyboardInterrupt):
+            train(*clips(), SIZES, SETTINGS, tmp_path / f"{workers.rank}.pt", on_step, workers=workers)
+
+    together(2, work)
+    assert reached == [4, 4] and len(torch.load(tmp_path / "0.pt", weights_only=True)["losses"]) == 4
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)  # the fourth is not patient
