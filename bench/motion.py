@@ -1,7 +1,8 @@
 """How well a film goes from keyframe to keyframe: `python3 bench/motion.py`.
 
 Clips of the demo world that no training has seen, half of them with characters that it has not seen either, are made anew from their first and last picture: what is between
-is foretold as CLIP features by the demo's predictor, or by an interpolation, and drawn by the demo's motion module and image prompt, all with one seed.
+is foretold as CLIP features by the demo's predictor, or by an interpolation, and drawn by the demo's motion module and image prompt, with consistent self-attention between the
+frames, all with one seed.
 
 - semantic error: of the foretold features, in squared deviations, beside linear interpolation's; straight paths (somebody walks), curved ones (jumps, waves) and journeys (from one
   place into another) apart, and unseen characters apart.
@@ -22,6 +23,7 @@ from side_by_side import in_host, machine, peak_bytes, ratio, shown
 
 FRAMES = 13
 GROUPS = ("straight", "curved", "journey")
+ALONE = "predictor, without consistent attention"
 COLUMNS = ("first", "between", "first_cosine", "between_cosine", "ends", "motion", "progress", "path", "true")
 
 
@@ -77,11 +79,11 @@ def run(options: argparse.Namespace) -> None:
         keyframes, features = true[[0, -1]], seen[number]
         tau = torch.linspace(0, 1, FRAMES)[:, None, None, None]
         made = {"the clip itself": true, "still picture": true[:1].expand_as(true), "cross-fade": torch.lerp(true[:1], true[-1:], tau)}
-        for way in ("predictor", "linear", "slerp", "true features"):
+        for way in ("predictor", "linear", "slerp", "true features", ALONE):
             started = time.perf_counter()
-            foretold = features if way == "true features" else predictors[way].predict(features[0], features[-1], FRAMES, 1.0)
+            foretold = features if way == "true features" else predictors["predictor" if way == ALONE else way].predict(features[0], features[-1], FRAMES, 1.0)
             between = time.perf_counter()
-            made[way] = studio.film(keyframes, studio.transition(foretold), seed=number, steps=options.steps, cfg=options.cfg)
+            made[way] = studio.film(keyframes, studio.transition(foretold), seed=number, steps=options.steps, cfg=options.cfg, consistent=way != ALONE)
             if way == "predictor":
                 seconds["predict"].append(between - started)
                 seconds["draw"].append(time.perf_counter() - between)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 
 from ..host import motion_module
+from ..host.consistent_attention import Options, apply
 from ..host.encode_story import encode_story
 from ..host.image_prompt import apply_motion
 from ..host.motion_predictor import Transition, encode_pictures
 from ..host.render import sample
+from ..host.story_rows import KEY
 from ..host.transition_latents import transition_latents
 from ..story.model import Panel, Story
 from . import models, weights
@@ -43,10 +45,17 @@ class Studio:
         return Transition(0, "penultimate", features, black)
 
     @torch.inference_mode()
-    def film(self, keyframes: torch.Tensor, motion: Transition, prompt: str = "", seed: int = 1, steps: int = 20, cfg: float = 2.0, weight: float = 1.0) -> torch.Tensor:
-        """One transition between two keyframes (2, height, width, 3), as frames (frames, height, width, 3) in 0..1."""
+    def film(self, keyframes: torch.Tensor, motion: Transition, prompt: str = "", seed: int = 1, steps: int = 20, cfg: float = 2.0, weight: float = 1.0, consistent: bool = True) -> torch.Tensor:
+        """One transition between two keyframes (2, height, width, 3), as frames (frames, height, width, 3) in 0..1.
+
+        consistent: with consistent self-attention between the frames, so that who is in them stays the same.
+        """
         story = Story(characters=(), panels=(Panel(1, prompt, prompt, (), 1),), style="(No style)", negative="")
         positive, negative = encode_story(self.clip, story, keyframes.shape[2], keyframes.shape[1])
+        for _, more in (*positive, *negative):
+            more.pop(KEY)  # the rows are frames, not panels
         latent = transition_latents(NODE, self.vae, keyframes, motion.frames)[0]
         model = apply_motion(self.animated, motion, weights.IMAGE_PROMPT.name, weight, "decoupled", 0.0, 1.0)
+        if consistent:
+            model = apply(model, Options(mode="batch"))
         return self.vae.decode(sample(model, positive, negative, latent, seed, steps, cfg))
