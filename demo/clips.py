@@ -124,6 +124,6 @@ def _moved(a: Image.Image, b: Image.Image, share: float, direction: float) -> Im
     columns = np.arange(at, at + width)  # of both places side by side, seen through a window that moves
     # The seam is sharp where it comes in and goes out: the ends show one place each, and nothing else.
     edge = max(1.0, _EDGE * OVERSAMPLING * min(1.0, 8 * min(share, 1 - share)))
-    weight = np.clip((columns - width) / edge + 0.5, 0, 1)[None, :, None].astype(np.float32)
+    weight = np.clip((columns - width + 0.5) / edge + 0.5, 0, 1)[None, :, None].astype(np.float32)
     shown = left[:, np.minimum(columns, width - 1)] * (1 - weight) + right[:, np.maximum(columns - width, 0)] * weight
     return Image.fromarray(shown.round().astype(np.uint8))

@@ -57,7 +57,7 @@ def blend(a: Pose, b: Pose, share: float) -> Pose:
 def _mix(a, b, share: float):
     if isinstance(a, tuple):
         return tuple(_mix(x, y, share) for x, y in zip(a, b))
-    return a + (b - a) * share
+    return a * (1 - share) + b * share
 
 
 def walking(phase: float, arms: tuple[tuple[Point, Point], tuple[Point, Point]] | None = None) -> Pose:
