@@ -4,6 +4,8 @@ import io
 import json
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from PIL import Image, ImageFont
 from server import Server, ServerError, failure
@@ -53,8 +55,31 @@ def test_every_workflow_of_the_demo_s_models_runs(server, name):
             node["inputs"]["steps"] = 2
     entry = server.wait(server.queue(nodes))
     assert failure(entry) is None
-    savers = {key for key, node in nodes.items() if node["class_type"] == "SaveImage"}
+    savers = {key for key, node in nodes.items() if node["class_type"] in ("SaveImage", "SaveVideo")}
     assert savers and all(entry["outputs"][key]["images"] for key in savers)
+
+
+def test_the_demo_s_film_goes_through_its_panels(server):
+    """Four panels and what is between them: each panel is in the film as it is, and shown once."""
+    nodes = json.loads((WORKFLOW.parent / "demo_film.json").read_text(encoding="utf-8"))
+    for node in nodes.values():
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = 2
+        if node["class_type"] == "Fabula_CaptionFilm":
+            node["inputs"]["mode"] = "subtitles"
+    nodes["keyframes"] = {"class_type": "SaveImage", "inputs": {"images": ["20", 0], "filename_prefix": "keyframes"}}
+    entry = server.wait(server.queue(nodes))
+    assert failure(entry) is None
+    saved = next(output["images"] for key, output in entry["outputs"].items() if nodes[key]["class_type"] == "SaveVideo")
+    with av.open(io.BytesIO(server.view(saved[0]))) as film:
+        stream = film.streams.video[0]
+        frames = [np.asarray(frame.to_image(), dtype=float) for frame in film.decode(stream)]
+        assert (stream.width, stream.height, stream.average_rate) == (256, 256, 12) and film.streams.subtitles
+    keyframes = [np.asarray(Image.open(io.BytesIO(server.view(each))).convert("RGB"), dtype=float) for each in entry["outputs"]["keyframes"]["images"]]
+    assert len(frames) == 37 and len(keyframes) == 4
+    for number, keyframe in enumerate(keyframes):
+        off = [np.abs(frame - keyframe).mean() for frame in frames]
+        assert np.argmin(off) == 12 * number and off[12 * number] < 8  # lossy
 
 
 def fails(server, workflow):
