@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from textwrap import shorten
 from types import SimpleNamespace
 
 import comfy.model_management
@@ -192,7 +193,7 @@ def _read(name: str) -> tuple[MotionModule, dict[str, str]]:
         module = MotionModule(channels, positions, comfy.ops.manual_cast, dtype=first.dtype, device=comfy.model_management.unet_offload_device())
         module.load_state_dict(weights)
     except Exception as error:  # whatever a file that is cut short or of another kind makes the readers raise
-        raise ValueError(f"{NODE}: input 'motion_module_name': {name} is no motion module of AnimateDiff's, or damaged ({error}).") from error
+        raise ValueError(f"{NODE}: input 'motion_module_name': {name} is no motion module of AnimateDiff's, or damaged ({shorten(str(error), 200)}).") from error
     return module.eval(), notes
 
 
