@@ -16,7 +16,6 @@ from .frame import LEAST_PICTURE, Frame, Measures, draw_panel, new_page
 from .layouts import Cell, Plan, Row
 from .panel import ComicPanel, PageStyle
 from .storyboard import draw_storyboard
-from .typeface import describe_missing
 from .webtoon import draw_webtoon
 
 MANGA_PAGE = 182 / 257  # width / height: B5
@@ -62,12 +61,7 @@ def _check_glyphs(panels: Sequence[ComicPanel], style: PageStyle) -> None:
         texts = [panel.caption, *(balloon.text for balloon in panel.balloons)]
         if style.layout == "storyboard":
             texts.append(panel.prompt)
-        missing = style.lettering.face.missing("".join(texts))
-        if missing:
-            raise ValueError(
-                f"font: {style.lettering.face.name} and the fonts behind it cannot draw {describe_missing(missing)}, first in panel {number}. "
-                "Put a font that has them into models/fabula_fonts, choose it, or change the text."
-            )
+        style.lettering.face.check("".join(texts), f", first in panel {number}")
 
 
 def _shapes(panels: Sequence[ComicPanel], style: PageStyle, plan: Plan) -> list[float]:

@@ -46,6 +46,15 @@ class Typeface:
         """The characters of `text` that no font has, each once, in order."""
         return [c for c in dict.fromkeys(unicodedata.normalize("NFC", text)) if self._choose(c) is None]
 
+    def check(self, text: str, where: str = "") -> None:
+        """Raises: ValueError for characters that no font has; `where` says where they stand."""
+        missing = self.missing(text)
+        if missing:
+            raise ValueError(
+                f"font: {self.name} and the fonts behind it cannot draw {describe_missing(missing)}{where}. "
+                "Put a font that has them into models/fabula_fonts, choose it, or change the text."
+            )
+
     def width(self, text: str) -> float:
         """Of `text` in one line, in ems."""
         if text not in self._widths:

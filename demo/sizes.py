@@ -22,6 +22,5 @@ CLIP_G = {**_TEXT, "hidden_act": "gelu"}
 # PhotoMaker V1's layout: patches of 14 pixels as CLIP's, class tokens as wide as the text encoders' embeddings together.
 IDENTITY = {"hidden": 128, "intermediate": 512, "layers": 4, "patch": 14, "tokens": 65, "first": 64, "second": 64}
 LORA_RANK = 16
-# IP-Adapter plus in small; the widths of the features and of the layers are those of the models beside it.
-IMAGE_PROMPT = {"tokens": 16, "width": 128, "depth": 3, "inner": 128}
 CLIP_VISION = Path(__file__).parent / "clip_vision.json"  # the host reads a file
+PREDICTOR = {"width": 192, "layers": 4, "heads": 6}

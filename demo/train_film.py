@@ -40,13 +40,16 @@ class Decoder(nn.Module):
         # At the full resolution one module is enough, on the way up: it costs as much there as all others together.
         self.motion = MotionModule({place: width for place, width in channels.items() if width > narrowest or place[0] == "up" and place[2] == 0}, FRAMES)
         widths = tuple(width for _, width in layers(net.unet))
-        self.prompt = ImagePrompt(Sizes("plus", features, sizes.UNET["context_dim"], layers=widths, **sizes.IMAGE_PROMPT))
-        self.register_buffer("nothing", nothing)
+        # Of the "full" kind: each patch of the picture stays a token of its own, so that what stands where is soon learned.
+        self.prompt = ImagePrompt(Sizes("full", features, sizes.UNET["context_dim"], 0, widths))
+        self.register_buffer("nothing", nothing.clone())  # not of inference mode, that it can be loaded again
         for place in self.motion.channels:  # as AnimateDiff's begin: still pictures
             nn.init.zeros_(self.motion.at(place).proj_out.weight)
             nn.init.zeros_(self.motion.at(place).proj_out.bias)
-        for pair in self.prompt.ip_adapter.values():
-            nn.init.zeros_(pair.to_v_ip.weight)
+        with torch.no_grad():  # as IP-Adapter's begin: like the text
+            for pair, attention in zip(self.prompt.ip_adapter.values(), cross_attentions(net.unet)):
+                pair.to_k_ip.weight.copy_(attention.to_k.weight)
+                pair.to_v_ip.weight.copy_(attention.to_v.weight)
 
     def forward(self, net: Net, noisy: Tensor, timestep: Tensor, rows: Tensor, lengths: list[int], features: Tensor) -> Tensor:
         """The UNet's v. noisy (clips, frames, 4, h, w), timestep (clips,), rows and lengths of each clip's text, features (clips, frames, tokens, channels)."""
@@ -61,6 +64,13 @@ class Decoder(nn.Module):
         with inserted(net.unet, self.motion, frames):
             each = [value.repeat_interleave(frames, 0) for value in (timestep.float(), context, y)]
             return net.unet(noisy.flatten(0, 1), *each, transformer_options=options).unflatten(0, (clips, frames))
+
+
+def cross_attentions(unet: nn.Module) -> list[nn.Module]:
+    """In the order of `layers`."""
+    parts = {"input": unet.input_blocks, "output": unet.output_blocks, "middle": [unet.middle_block]}
+    return [[block for layer in parts[name][number] if hasattr(layer, "transformer_blocks") for block in layer.transformer_blocks][index].attn2
+            for (name, number, index), _ in layers(unet)]
 
 
 def train(folder: Path, net: Net, latents: Tensor, features: Tensor, texts: tuple[Tensor, list[int]], empty: tuple[Tensor, list[int]], nothing: Tensor, steps: int,

@@ -127,7 +127,15 @@ def chosen_panels(story: Story, text: str, id_length: int, node: str = NODE) -> 
     """
     if not text.strip():
         return list(range(len(story.panels)))
-    chosen: dict[int, None] = {}
+    chosen = list(dict.fromkeys(named_panels(story, text, node)))
+    cast = story_rows.describe(story, ()).cast
+    ahead = cast.needed(chosen, cast.anchors(id_length))
+    return [*ahead, *(panel for panel in chosen if panel not in ahead)]
+
+
+def named_panels(story: Story, text: str, node: str = NODE) -> list[int]:
+    """The panels, from 0, that a choice such as `4,7-9` names, in its order. Raises: ValueError for what is no choice of the story's panels."""
+    named: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         try:
@@ -139,10 +147,8 @@ def chosen_panels(story: Story, text: str, id_length: int, node: str = NODE) -> 
                 f"{node}: input 'panels' is {text!r}, but {part.strip()!r} is no panel, or run of panels, from 1 to "
                 f"{len(story.panels)}. Write numbers and runs with commas between them: 4,7-9."
             )
-        chosen.update(dict.fromkeys(number - 1 for number in numbers))
-    cast = story_rows.describe(story, ()).cast
-    ahead = cast.needed(chosen, cast.anchors(id_length))
-    return [*ahead, *(panel for panel in chosen if panel not in ahead)]
+        named += [number - 1 for number in numbers]
+    return named
 
 
 def empty_latents(panels: Sequence[int], width: int, height: int, images_per_panel: int = 1, story_panels: int = 0, node: str = NODE) -> dict:

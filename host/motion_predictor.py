@@ -16,6 +16,8 @@ from ..motion.predictor import SPACES, MotionPredictor
 from .folders import MOTION
 from .image_prompt_file import load_image_prompt, project
 
+READ_SPACES = SPACES[:2]  # what a CLIP_VISION gives by itself
+
 
 @dataclass(frozen=True)
 class Transition:

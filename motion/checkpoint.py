@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,20 +10,20 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .files import written
 from .predictor import MotionPredictor, Sizes
 
 FORMAT, VERSION = "fabula_motion_predictor", "1"
 
 
 def save(predictor: MotionPredictor, path: Path, notes: Mapping[str, str] | None = None) -> None:
-    """Writes beside the file first: a full disk leaves no half a predictor behind. notes: of the training, texts of any name."""
+    """Writes beside the file first: a full disk leaves no half a predictor behind. notes: of the training, texts of any name.
+
+    Raises: OSError where it cannot be written.
+    """
     metadata = {**(notes or {}), "format": FORMAT, "version": VERSION, "sizes": json.dumps(asdict(predictor.sizes))}
-    part = path.with_name(path.name + ".part")
-    try:
+    with written(path) as part:
         save_file({name: tensor.contiguous().cpu() for name, tensor in predictor.state_dict().items()}, part, metadata=metadata)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load(path: Path) -> MotionPredictor:

@@ -36,6 +36,11 @@ class Report:
     still: int = 0
     short: int = 0
 
+    def add(self, other: Report) -> None:
+        self.unreadable.update(other.unreadable)
+        for name in ("used", "cut", "still", "short"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def __str__(self) -> str:
         lines = [f"{self.used} windows used; left out: {self.cut} with a cut, {self.still} that stand still, {self.short} files that are too short"]
         return "\n".join([*lines, *(f"{name} cannot be read: {problem}" for name, problem in self.unreadable.items())])

@@ -6,26 +6,35 @@ the same windows is printed beside it in every run, since it is hard to beat.
 
 from __future__ import annotations
 
+import logging
 import math
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .interpolation import MODES, interpolate
+from .files import written
+from .judging import Log, evaluate
 from .predictor import MotionPredictor, Sizes
+from .workers import ALONE, Workers
 
 _LEAST_STD = 1e-4  # of a channel: one that never changes is not blown up
+_AT_ONCE = 256  # windows that are looked at together for their mean and deviation
+_KEPT_EVERY = 100  # steps
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Settings:
     """rate: of AdamW, after `warmup` steps, falling to zero as a cosine. direction: weight of 1 - cosine beside the squared error. held_out: share of the clips that
-    is not trained on. bf16: of the matrix products, where the device has it."""
+    is not trained on. bf16: of the matrix products, where the device has it. backwards: share of the windows that are shown from their end to their start: the way from B to A
+    is as good an example, but where things have a front. strides: every how many frames of a window are looked at, drawn anew for each step, so that films of several lengths
+    are learned, and the short ones quickly."""
 
     steps: int = 2000
     batch: int = 16
@@ -38,86 +47,134 @@ class Settings:
     held_out: float = 0.15
     bf16: bool = False
     seed: int = 0
-
-
-@dataclass
-class Log:
-    """losses: of each step. errors: on held-out clips, method to the mean squared error of the frames between, in deviations; also of "predictor". ratios: of each
-    held-out clip, the predictor's error by linear interpolation's."""
-
-    losses: list[float] = field(default_factory=list)
-    errors: dict[str, float] = field(default_factory=dict)
-    ratios: list[float] = field(default_factory=list)
-
-    @property
-    def beats_linear(self) -> bool:
-        """Whether it is better than linear on held-out clips beyond what chance among these clips gives (95 %, one-sided)."""
-        if len(self.ratios) < 2:
-            return False
-        logs = torch.tensor(self.ratios).log()
-        return float(logs.mean() + 1.645 * logs.std() / math.sqrt(len(logs))) < 0
-
-    def __str__(self) -> str:
-        lines = [f"{name}: {error:.4f}" for name, error in self.errors.items()]
-        verdict = "beats" if self.beats_linear else "does NOT beat"
-        return "\n".join([f"error on {len(self.ratios)} held-out clips, in squared deviations:", *lines, f"The predictor {verdict} linear interpolation."])
+    backwards: float = 0.5
+    strides: tuple[int, ...] = (1,)
 
 
 def train(features: Tensor, clips: Tensor, sizes: Sizes, settings: Settings, checkpoint: Path | None = None, on_step: Callable[[int, float], None] | None = None,
-          device: torch.device | str = "cpu") -> tuple[MotionPredictor, Log]:
-    """A predictor with the averaged weights.
+          device: torch.device | str = "cpu", workers: Workers = ALONE) -> tuple[MotionPredictor, Log]:
+    """A predictor with the averaged weights. Processes that train together get the same, but for the errors on held-out clips, which are the main one's.
 
     Args:
-        features: (windows, frames, tokens, channels). clips: (windows,) int, which video each is of: a video is held out whole.
+        features: (windows, frames, tokens, channels), of any floating type. clips: (windows,) int, which video each is of: a video is held out whole.
         checkpoint: where the state is kept every hundred steps and when the run ends or is interrupted; a run goes on from it.
         on_step: called with the steps done and the loss; what it raises, such as an interrupt, ends the run, with the checkpoint kept.
+        workers: whose process this is. The same rows are drawn however many there are, so that the losses are the same, up to rounding.
 
-    Raises: ValueError for features of another shape, too few windows or clips, or values that are not finite.
+    Raises: ValueError for features of another shape, too few windows or clips, values that are not finite, a device without bf16, a loss that is not finite, a damaged
+    checkpoint; OSError where the checkpoint cannot be written: the one before is kept.
     """
-    _check(features, clips, sizes)
+    _check(features, clips, sizes, settings.strides)
+    rows = workers.rows(settings.batch)
+    if settings.bf16 and not has_bf16(device):
+        raise ValueError(f"bf16 is on, but the device ({torch.device(device)}) has no bf16. Turn it off.")
     own = torch.Generator().manual_seed(settings.seed)
     held = _held_out(clips, settings.held_out, own)
-    training, testing = features[~held].float(), features[held].float()
+    training = features[~held]
+    run = _Run(sizes, settings, workers.from_main(lambda: _begin(training, sizes, settings, checkpoint)), torch.device(device))
+    kept = checkpoint if workers.main else None
+    try:
+        while len(run.losses) < settings.steps:
+            run.step(training, rows, workers)
+            if kept is not None and len(run.losses) % _KEPT_EVERY == 0:
+                run.keep(kept)
+            if on_step:
+                on_step(len(run.losses), run.losses[-1])
+    except BaseException:
+        if kept is not None:
+            _try_to_keep(run, kept)
+        raise
+    if kept is not None:
+        run.keep(kept)
+    trained, found = run.average.module.eval(), Log(run.losses)
+    if workers.main:
+        evaluate(trained, features[held], clips[held], found)
+    return trained.cpu(), found
+
+
+def has_bf16(device: torch.device | str) -> bool:
+    """Whether matrix products in bf16 are the device's own."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    try:
+        with torch.autocast(device.type, torch.bfloat16):
+            return (torch.ones(1, 1, device=device) @ torch.ones(1, 1, device=device)).dtype == torch.bfloat16
+    except RuntimeError:
+        return False
+
+
+class _Run:
+    """A training after so many steps."""
+
+    def __init__(self, sizes: Sizes, settings: Settings, state: dict[str, Any], device: torch.device) -> None:
+        self.settings, self.device = settings, device
+        with torch.random.fork_rng(devices=[]):
+            self.model = MotionPredictor(sizes)
+        self.model.load_state_dict(state["model"])
+        self.model.to(device)
+        self.average = torch.optim.swa_utils.AveragedModel(self.model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average))
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=settings.rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay)
+        self.losses: list[float] = list(state["losses"])
+        if self.losses:
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+
+    def step(self, windows: Tensor, rows: slice, workers: Workers) -> None:
+        number, settings, model = len(self.losses), self.settings, self.model
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)  # a run that goes on draws what one in one piece draws
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(number, settings)
+        batch = draw(windows, settings, generator, rows).to(self.device).float()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.bf16):
+            predicted = model(batch[:, 0], batch[:, -1], batch.shape[1])
+        loss = _loss(predicted.float(), batch, model, settings.direction) * (len(batch) / settings.batch)  # the shares add up to the batch's mean
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        whole = workers.add_up(model, loss)
+        if not math.isfinite(whole):
+            raise ValueError(f"the loss of step {number + 1} is not finite. Choose a lower learning rate.")
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        self.optimiser.step()
+        self.average.update_parameters(model)
+        self.losses.append(whole)
+
+    def keep(self, path: Path) -> None:
+        state = {"model": self.model.state_dict(), "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(), "losses": self.losses}
+        with written(path) as part, part.open("wb") as file:
+            torch.save(state, file)
+
+
+def _begin(training: Tensor, sizes: Sizes, settings: Settings, checkpoint: Path | None) -> dict[str, Any]:
+    """The state that a run begins with, or goes on from."""
+    if checkpoint is not None and checkpoint.exists():
+        try:
+            return torch.load(checkpoint, weights_only=True, map_location="cpu")
+        except Exception as error:  # torch raises many classes for a file that is cut short
+            raise ValueError(f"{checkpoint}, where the interrupted training was kept, cannot be read ({type(error).__name__}). Delete it to begin anew.") from error
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = MotionPredictor(sizes)
-    model.mean.copy_(training.mean((0, 1, 2)))
-    model.std.copy_(training.std((0, 1, 2)).clamp_min(_LEAST_STD))
-    model.to(device)
-    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay)
-    log, done = Log(), 0
-    if checkpoint is not None and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True, map_location=device)
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        log.losses, done = state["losses"], len(state["losses"])
+    mean, std = _statistics(training)
+    model.mean.copy_(mean)
+    model.std.copy_(std.clamp_min(_LEAST_STD))
+    return {"model": model.state_dict(), "losses": []}
+
+
+def _statistics(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel, a part of the windows at a time: they may fill half of the memory."""
+    count = windows[..., 0].numel()
+    mean = sum(part.double().sum((0, 1, 2)) for part in windows.split(_AT_ONCE)) / count
+    square = sum((part.double() - mean).square().sum((0, 1, 2)) for part in windows.split(_AT_ONCE)) / max(1, count - 1)
+    return mean.float(), square.sqrt().float()
+
+
+def _try_to_keep(run: _Run, path: Path) -> None:
+    """What has ended the run is what is told in the end; a full disk beside it only in the log."""
     try:
-        for step in range(done, settings.steps):
-            generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)  # a run that goes on draws what one in one piece draws
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(step, settings)
-            batch = draw(training, settings.batch, generator).to(device)
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=settings.bf16):
-                predicted = model(batch[:, 0], batch[:, -1], batch.shape[1])
-            loss = _loss(predicted.float(), batch, model, settings.direction)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-            optimiser.step()
-            average.update_parameters(model)
-            log.losses.append(loss.item())
-            if checkpoint is not None and step % 100 == 99:
-                _keep(checkpoint, model, average, optimiser, log)
-            if on_step:
-                on_step(step + 1, log.losses[-1])
-    finally:
-        if checkpoint is not None:
-            _keep(checkpoint, model, average, optimiser, log)
-    trained = average.module.eval()
-    evaluate(trained, testing.to(device), clips[held], log)
-    return trained.cpu(), log
+        run.keep(path)
+    except OSError as error:
+        log.warning("%s", error)
 
 
 def learning_rate(step: int, settings: Settings) -> float:
@@ -126,23 +183,12 @@ def learning_rate(step: int, settings: Settings) -> float:
     return settings.rate * min(1.0, (step + 1) / max(1, settings.warmup)) * 0.5 * (1 + math.cos(math.pi * through))
 
 
-def draw(windows: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Windows at random, half of them backwards: the way from B to A is as good an example."""
-    picked = windows[torch.randint(len(windows), (count,), generator=generator)]
-    backwards = torch.rand(count, generator=generator) < 0.5
-    return torch.where(backwards[:, None, None, None], picked.flip(1), picked)
-
-
-@torch.inference_mode()
-def evaluate(model: MotionPredictor, features: Tensor, clips: Tensor, log: Log) -> None:
-    """Fills `log.errors` and `log.ratios` with what the predictor, and what needs no training, get wrong on windows (windows, frames, tokens, channels)."""
-    start, end, frames = features[:, 0], features[:, -1], features.shape[1]
-    near = torch.arange(frames) < frames / 2
-    hold = torch.where(near[:, None, None].to(features.device), start[:, None], end[:, None])
-    found = {"predictor": model(start, end, frames), **{mode: interpolate(start, end, frames, mode) for mode in MODES}, "hold": hold}
-    errors = {name: ((each - features) / model.std).square()[:, 1:-1].mean((1, 2, 3)).cpu() for name, each in found.items()}
-    log.errors = {name: float(each.mean()) for name, each in errors.items()}
-    log.ratios = [float(errors["predictor"][clips == clip].mean() / errors["linear"][clips == clip].mean().clamp_min(1e-12)) for clip in clips.unique()]
+def draw(windows: Tensor, settings: Settings, generator: torch.Generator, rows: slice = slice(None)) -> Tensor:
+    """A batch of windows at random, each forwards or backwards, all at one stride. rows: which of the batch are given; the same are drawn whatever it is."""
+    picked = windows[torch.randint(len(windows), (settings.batch,), generator=generator)[rows]]
+    backwards = torch.rand(settings.batch, generator=generator)[rows] < settings.backwards
+    stride = settings.strides[int(torch.randint(len(settings.strides), (1,), generator=generator))]
+    return torch.where(backwards[:, None, None, None], picked.flip(1), picked)[:, ::stride]
 
 
 def _loss(predicted: Tensor, batch: Tensor, model: MotionPredictor, direction: float) -> Tensor:
@@ -151,11 +197,14 @@ def _loss(predicted: Tensor, batch: Tensor, model: MotionPredictor, direction: f
     return F.mse_loss(a, b) + direction * (1 - F.cosine_similarity(a, b, dim=-1)).mean()
 
 
-def _check(features: Tensor, clips: Tensor, sizes: Sizes) -> None:
+def _check(features: Tensor, clips: Tensor, sizes: Sizes, strides: tuple[int, ...]) -> None:
     if features.ndim != 4 or features.shape[2:] != (sizes.tokens, sizes.channels):
         raise ValueError(f"features are of shape {tuple(features.shape)}, but must be (windows, frames, {sizes.tokens}, {sizes.channels}).")
     if features.shape[1] < 3:
         raise ValueError(f"windows of {features.shape[1]} frames have nothing between their ends. Take at least 3.")
+    wrong = [stride for stride in strides if stride < 1 or (features.shape[1] - 1) % stride or features.shape[1] < 2 * stride + 1]
+    if wrong:
+        raise ValueError(f"strides {wrong} do not fit windows of {features.shape[1]} frames: their first, their last and at least one frame between must be looked at.")
     if len(clips) != len(features):
         raise ValueError(f"there are {len(features)} windows, but clips for {len(clips)}.")
     if len(clips.unique()) < 2:
@@ -169,12 +218,3 @@ def _held_out(clips: Tensor, share: float, generator: torch.Generator) -> Tensor
     names = clips.unique()
     count = min(len(names) - 1, max(1, round(share * len(names))))
     return torch.isin(clips, names[torch.randperm(len(names), generator=generator)[:count]])
-
-
-def _keep(path: Path, model, average, optimiser, log: Log) -> None:
-    part = path.with_name(path.name + ".part")  # a full disk leaves the last state as it was
-    try:
-        torch.save({"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(), "losses": log.losses}, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

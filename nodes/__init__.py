@@ -11,12 +11,14 @@ from .comic import ComicPage, SaveComic
 from .consistency import ConsistentAttention
 from .demo import LoadDemo
 from .director import StoryDirector
+from .film import CaptionFilm
 from .identity import CharacterReference, EncodeIdentity, FaceEmbeds, LoadPhotoMaker
 from .motion import (
     JoinTransitions, LoadMotionPredictor, MotionToSVD, PlanTransitions, PredictMotion, TrainMotionPredictor, TransitionLatents,
 )
 from .prose import SplitStory
 from .story import EncodeStory, StoryScript
+from .video_models import ApplyMotionToWan, KeyframePairs, TwoWaySVD
 
 
 class FabulaExtension(ComfyExtension):
@@ -30,5 +32,5 @@ class FabulaExtension(ComfyExtension):
             StoryScript, SplitStory, StoryDirector, EncodeStory, ConsistentAttention, SaveCharacter, LoadCharacter, PictureCharacter,
             LoadPhotoMaker, CharacterReference, FaceEmbeds, EncodeIdentity, ComicPage, SaveComic,
             LoadMotionPredictor, PredictMotion, TransitionLatents, MotionToSVD, TrainMotionPredictor, PlanTransitions, JoinTransitions,
-            LoadMotionModule, ApplyMotion, LoadDemo,
+            LoadMotionModule, ApplyMotion, TwoWaySVD, ApplyMotionToWan, KeyframePairs, CaptionFilm, LoadDemo,
         ]

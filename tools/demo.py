@@ -1,4 +1,4 @@
-"""Makes the embedded demo story through a real ComfyUI server: `python3 tools/demo.py`."""
+"""Makes the embedded demo story through a real ComfyUI server, panels, a comic page and a film: `python3 tools/demo.py`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import environment  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKFLOW = ROOT / "workflows" / "api" / "demo_story.json"
+WORKFLOWS = [ROOT / "workflows" / "api" / f"demo_{name}.json" for name in ("story", "film")]
 ROWS = {"without": "without consistent attention", "with": "with consistent attention"}
+
+
+class File(NamedTuple):
+    suffix: str
+    data: bytes
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workflow", type=Path, default=WORKFLOW, help="a workflow in API form")
+    parser.add_argument("--workflow", type=Path, nargs="+", default=WORKFLOWS, help="workflows in API form; default: the demo's story, and its film")
     parser.add_argument("--seed", type=int, help="seed of every sampler in it")
     parser.add_argument("--output", type=Path, default=ROOT / "output", help="where the demo's folder is made")
     parser.add_argument("--keep", action="store_true", help="keep the server's folder: its log, its own output")
@@ -35,15 +41,17 @@ def main() -> int:
 
     kept = None
     try:
-        workflow = read_workflow(options.workflow, options.seed)
+        workflows = [read_workflow(path, options.seed) for path in options.workflow]
         kept = Path(tempfile.mkdtemp(prefix="fabula-")) if options.keep else None
         print("[fabula] starting ComfyUI ...", flush=True)
         with Server(kept) as server:
             started = time.monotonic()
-            pictures = asyncio.run(make(server, workflow))
+            made: dict[str, list[File]] = {}
+            for workflow in workflows:  # what they have in common is made once: the host remembers it
+                made.update(asyncio.run(make(server, workflow)))
             seconds = time.monotonic() - started
         folder = new_folder(options.output)
-        for path in write(pictures, folder):
+        for path in write(made, folder):
             print(path)
     except (ServerError, OSError, ValueError, aiohttp.ClientError) as error:
         print(f"\n[fabula] {error}", file=sys.stderr)
@@ -54,7 +62,7 @@ def main() -> int:
     finally:
         if kept:
             print(f"[fabula] the server's folder is {kept}")
-    print(f"[fabula] {sum(map(len, pictures.values()))} pictures in {seconds:.0f} s, in {folder}")
+    print(f"[fabula] {sum(map(len, made.values()))} files in {seconds:.0f} s, in {folder}")
     return 0
 
 
@@ -73,8 +81,8 @@ def read_workflow(path: Path, seed: int | None) -> dict:
     return workflow
 
 
-async def make(server, workflow: dict) -> dict[str, list[bytes]]:
-    """Queues `workflow`, shows its progress, and returns the saved pictures by the last part of their prefix."""
+async def make(server, workflow: dict) -> dict[str, list[File]]:
+    """Queues `workflow`, shows its progress, and returns the saved pictures and films by the last part of their prefix."""
     import aiohttp
     from server import ServerError, failure
 
@@ -90,15 +98,15 @@ async def make(server, workflow: dict) -> dict[str, list[bytes]]:
     problem = failure(entry)
     if problem:
         raise ServerError(problem)
-    pictures: dict[str, list[bytes]] = {}
+    made: dict[str, list[File]] = {}
     for node_id, output in entry["outputs"].items():
         if not output.get("images"):
             continue
         name = workflow[node_id]["inputs"].get("filename_prefix", node_id).split("/")[-1]
-        pictures.setdefault(name, []).extend(server.view(image) for image in output["images"])
-    if not pictures:
-        raise ServerError("The workflow ran, but saved no pictures: it needs a SaveImage node.")
-    return pictures
+        made.setdefault(name, []).extend(File(Path(image["filename"]).suffix, server.view(image)) for image in output["images"])
+    if not made:
+        raise ServerError("The workflow ran, but saved nothing: it needs a SaveImage or SaveVideo node.")
+    return made
 
 
 async def follow(socket, workflow: dict, prompt_id: str) -> None:
@@ -137,26 +145,26 @@ def new_folder(parent: Path) -> Path:
             number += 1
 
 
-def write(pictures: dict[str, list[bytes]], folder: Path) -> list[Path]:
-    """Writes panels, pages and, where there are both kinds of panels, the sheet that compares them."""
+def write(made: dict[str, list[File]], folder: Path) -> list[Path]:
+    """Writes panels, pages, the film and, where there are both kinds of panels, the sheet that compares them."""
     paths = []
-    for name, files in pictures.items():
+    for name, files in made.items():
         stem = "panel" if name == "with" else name
-        for number, data in enumerate(files, start=1):
+        for number, file in enumerate(files, start=1):
             numbered = name in ROWS or len(files) > 1
-            paths.append(folder / (f"{stem}_{number}.png" if numbered else f"{stem}.png"))
-            paths[-1].write_bytes(data)
-    if all(pictures.get(name) for name in ROWS):
+            paths.append(folder / f"{stem}{f'_{number}' if numbered else ''}{file.suffix}")
+            paths[-1].write_bytes(file.data)
+    if all(made.get(name) for name in ROWS):
         paths.append(folder / "sheet.png")
-        sheet(pictures).save(paths[-1])
+        sheet(made).save(paths[-1])
     return paths
 
 
-def sheet(pictures: dict[str, list[bytes]]):
+def sheet(made: dict[str, list[File]]):
     """Two rows of panels with a title each: without and with consistent attention."""
     from PIL import Image, ImageDraw, ImageFont
 
-    rows = {title: [Image.open(io.BytesIO(data)) for data in pictures[name]] for name, title in ROWS.items()}
+    rows = {title: [Image.open(io.BytesIO(file.data)) for file in made[name]] for name, title in ROWS.items()}
     width, height = next(iter(rows.values()))[0].size
     gap, title_height = max(4, width // 32), max(24, height // 7)
     columns = max(map(len, rows.values()))

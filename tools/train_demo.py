@@ -1,6 +1,6 @@
 """Trains the embedded demo: `python3 tools/train_demo.py STAGE`, see demo/README.md.
 
-Stages, in this order: vae, shards, unet, decoder, reader, identity, vision, clips, film. Each shows its progress, keeps its work in `.demo/` and writes
+Stages, in this order: vae, shards, unet, decoder, reader, identity, vision, clips, film, predictor. Each shows its progress, keeps its work in `.demo/` and writes
 finished weights to demo/weights/; shards and unet resume where they were stopped.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-STAGES = ("vae", "shards", "unet", "decoder", "reader", "identity", "vision", "clips", "film")
+STAGES = ("vae", "shards", "unet", "decoder", "reader", "identity", "vision", "clips", "film", "predictor")
 
 
 def main() -> int:

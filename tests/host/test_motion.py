@@ -4,14 +4,11 @@ import json
 
 import comfy.clip_vision
 import comfy.model_management
-import comfy.model_base
-import comfy.model_patcher
-import comfy.supported_models
 import comfy.utils
 import folder_paths
 import pytest
 import torch
-from fabula.host import motion_predictor, motion_training
+from fabula.host import motion_features, motion_predictor, motion_training
 from fabula.host.motion_svd import motion_to_svd
 from fabula.host.render import sample
 from fabula.host.transition_latents import transition_latents
@@ -25,13 +22,6 @@ CLIP = {
     "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 1, "image_size": 28, "patch_size": 14, "num_channels": 3,
     "projection_dim": 1024, "hidden_act": "gelu", "model_type": "clip_vision_model", "layer_norm_eps": 1e-5,
 }
-SVD = {
-    "image_size": 32, "in_channels": 8, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1], "channel_mult": [1, 2], "transformer_depth": [1, 1],
-    "transformer_depth_middle": 1, "transformer_depth_output": [1, 1, 1, 1], "use_linear_in_transformer": True, "context_dim": 1024, "adm_in_channels": 768,
-    "num_classes": "sequential", "use_spatial_transformer": True, "use_temporal_attention": True, "use_temporal_resblock": True, "legacy": False,
-    "extra_ff_mix_layer": True, "use_spatial_context": True, "merge_strategy": "learned_with_images", "merge_factor": 0.0, "video_kernel_size": [3, 1, 1],
-    "num_head_channels": 32, "num_heads": -1, "attn_precision": torch.float32,
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +32,6 @@ def clip_vision(tmp_path_factory):
     torch.manual_seed(5)
     made.load_sd({name: torch.randn_like(value) * (0.1 if value.ndim > 1 else 0.5) for name, value in made.get_sd().items()})
     return made
-
-
-@pytest.fixture(scope="module")
-def svd():
-    config = comfy.supported_models.SVD_img2vid(dict(SVD))
-    config.unet_config = {**SVD, "dtype": torch.float32}
-    torch.manual_seed(6)
-    model = comfy.model_base.SVD_img2vid(config)
-    for name, value in model.diffusion_model.state_dict().items():
-        value.copy_(torch.randn_like(value) * 0.1 if value.ndim > 1 else torch.full_like(value, float(name.endswith("weight"))))
-    cpu = torch.device("cpu")
-    return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
-
-
-@pytest.fixture(scope="module")
-def vae():
-    from fabula.demo import models
-
-    return models.load_vae()
 
 
 @pytest.fixture()
@@ -224,14 +195,15 @@ def test_a_predictor_is_trained_kept_and_judged(clip_vision, keyframes, user, mo
     options = {"frames": 6, "fps": 4.0, "batch_size": 4, "width": WIDTH, "layers": 1, "heads": 2}
     encoded = []
     encode = motion_predictor.encode_pictures
-    monkeypatch.setattr(motion_training, "encode_pictures", lambda *given: encoded.append(1) or encode(*given))
+    monkeypatch.setattr(motion_features, "encode_pictures", lambda *given: encoded.append(1) or encode(*given))
     with torch.inference_mode():  # as the host runs nodes
         output = TrainMotionPredictor.execute("videos", clip_vision, 3, "walk", **options)
         predictor, loss = output.args
         again = TrainMotionPredictor.execute("videos", clip_vision, 3, "walk", **options)
     text = output.ui.as_dict()["text"][0]
     assert text.startswith("walk_00001_.safetensors\n8 windows used") and "linear: " in text and "linear interpolation." in text
-    assert again.ui.as_dict()["text"][0].startswith("walk_00002_.safetensors\n8 windows encoded before") and len(encoded) == 8
+    assert again.ui.as_dict()["text"][0].startswith("walk_00002_.safetensors\n8 windows used") and "\n4 videos were encoded before\n" in again.ui.as_dict()["text"][0]
+    assert len(encoded) == 8
     assert loss.shape == (1, 400, 640, 3) and motion_predictor.names()[3:] == ["walk_00001_.safetensors", "walk_00002_.safetensors"]
     motion = predict(clip_vision, keyframes, "walk_00001_.safetensors")[0][0]
     assert torch.isfinite(motion.features).all() and predictor.space == "pooled"
@@ -263,3 +235,86 @@ def test_trainings_that_are_refused(clip_vision, user, clips_folder, options, wo
     (user / "empty").mkdir()
     with pytest.raises(ValueError, match=f"Fabula_TrainMotionPredictor: .*{words}"):
         TrainMotionPredictor.execute(clips_folder, clip_vision, 3, "walk", **{"frames": 6, "fps": 4.0, "width": WIDTH, "layers": 1, "heads": 2, **options})
+
+
+SMALL = {"frames": 6, "fps": 4.0, "batch_size": 4, "width": WIDTH, "layers": 1, "heads": 2}
+
+
+def count_encoded(monkeypatch, at=None, then=None):
+    """The windows that are encoded, as a list that grows; at the `at`th `then` is called."""
+    encoded, encode = [], motion_predictor.encode_pictures
+
+    def counted(*given):
+        encoded.append(1)
+        if len(encoded) == at:
+            then()
+        return encode(*given)
+
+    monkeypatch.setattr(motion_features, "encode_pictures", counted)
+    return encoded
+
+
+def test_an_interrupt_while_encoding_loses_one_video_and_a_new_one_costs_itself(clip_vision, user, monkeypatch):
+    encoded = count_encoded(monkeypatch, 6, lambda: comfy.model_management.interrupt_current_processing(True))
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
+    assert len(encoded) == 6  # in the third of four videos, of two windows each
+    TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
+    assert len(encoded) == 6 + 4
+    (user / "videos" / "new.webp").write_bytes((user / "videos" / "1.webp").read_bytes())
+    TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
+    assert len(encoded) == 12
+    TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **{**SMALL, "space": "penultimate"})
+    assert len(encoded) == 22  # other features
+
+
+def test_corrupt_videos_are_told_every_time_and_damaged_features_encoded_anew(clip_vision, user, monkeypatch):
+    (user / "videos" / "torn.mp4").write_bytes(b"no video")
+    (user / "videos" / "torn.webp").write_bytes((user / "videos" / "1.webp").read_bytes()[:60])
+    texts = [TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL).ui.as_dict()["text"][0] for _ in range(2)]
+    for text in texts:
+        assert "8 windows used" in text and "torn.mp4 cannot be read" in text and "torn.webp cannot be read" in text
+    file = next((user / "user").rglob("*.features"))
+    file.write_bytes(file.read_bytes()[:100])
+    encoded = count_encoded(monkeypatch)
+    TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
+    assert len(encoded) == 2
+
+
+def test_a_full_disk_keeps_what_was_encoded_and_trained(clip_vision, user, monkeypatch):
+    resource = pytest.importorskip("resource", reason="this system has no limit for files")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+
+    def train(words=None):
+        try:
+            if not words:
+                return TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
+            with pytest.raises(OSError, match=f"^Fabula_TrainMotionPredictor: .*{words} cannot be written .*File too large.* Make room on its disk"):
+                TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    encoded = count_encoded(monkeypatch, 5, fill)  # the third video
+    train(r"\.features")
+    assert len(encoded) == 6 and len(list((user / "user").rglob("*.features"))) == 2 and not list((user / "user").rglob("*.part"))
+    keep, steps = motion_training.save, []
+    monkeypatch.setattr(motion_training, "save", lambda *given: fill() or keep(*given))
+    train(r"walk_00001_\.safetensors")
+    assert len(encoded) == 6 + 4 and len(list((user / "user").rglob("*.training"))) == 1 and not list(user.glob("walk*"))
+    monkeypatch.setattr(motion_training, "save", keep)
+    monkeypatch.setattr(comfy.utils.ProgressBar, "update_absolute", lambda self, step, *given: steps.append(step))
+    train()
+    assert steps == [] and [file.name for file in user.glob("walk*")] == ["walk_00001_.safetensors"] and not list((user / "user").rglob("*.training"))
+
+
+def test_bf16_reaches_the_training(clip_vision, user, monkeypatch):
+    from fabula.motion import training
+
+    assert TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL, bf16=True).args[0].space == "pooled"
+    monkeypatch.setattr(training, "has_bf16", lambda device: False)
+    with pytest.raises(ValueError, match="Fabula_TrainMotionPredictor: bf16 is on, but the device .* has no bf16. Turn it off"):
+        TrainMotionPredictor.execute("videos", clip_vision, 3, "walk", **SMALL, bf16=True)
+    TrainMotionPredictor.execute("videos", clip_vision, 3, "walk", **SMALL)

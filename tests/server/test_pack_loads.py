@@ -39,10 +39,14 @@ CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
     ),
     "Fabula_TrainMotionPredictor": (
         ["clips_folder", "clip_vision", "steps", "filename_prefix"],
-        ["frames", "fps", "space", "batch_size", "learning_rate", "width", "layers", "heads", "seed"], ["FABULA_PREDICTOR", "IMAGE"],
+        ["frames", "fps", "space", "batch_size", "learning_rate", "width", "layers", "heads", "seed", "bf16"], ["FABULA_PREDICTOR", "IMAGE"],
     ),
     "Fabula_PlanTransitions": (["keyframes", "seconds", "fps", "decoder"], [], ["INT", "INT", "FLOAT"]),
     "Fabula_JoinTransitions": (["transitions"], ["keyframes", "match_colours"], ["IMAGE", "INT"]),
+    "Fabula_CaptionFilm": (["frames", "story", "fps", "mode"], ["font", "font_size", "panels", "places", "audio"], ["VIDEO", "IMAGE", "STRING"]),
+    "Fabula_TwoWaySVD": (["model", "fusion"], [], ["MODEL"]),
+    "Fabula_ApplyMotionToWan": (["model", "motion"], [], ["MODEL"]),
+    "Fabula_KeyframePairs": (["keyframes"], [], ["IMAGE", "IMAGE"]),
     "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE"]),
 }
 

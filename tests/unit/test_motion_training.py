@@ -1,12 +1,14 @@
 """Training the motion predictor: it learns, it goes on where it was stopped, and it says honestly what it is worth."""
 
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
 
+from fabula.motion.checkpoint import load, save
 from fabula.motion.predictor import Sizes
-from fabula.motion.training import Log, Settings, draw, train
+from fabula.motion.training import Log, Settings, draw, has_bf16, train
 
 SIZES = Sizes("pooled", tokens=2, channels=6, width=32, layers=1, heads=2)
 QUICK = Settings(steps=150, batch=16, rate=3e-3, warmup=10, average=0.98, held_out=0.25)
@@ -64,6 +66,63 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
+@contextmanager
+def full_disk(size):
+    """No file can become larger than `size`: as on a full disk, with the system's own errors."""
+    resource = pytest.importorskip("resource", reason="this system has no limit for files")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_what_was_kept_before(tmp_path):
+    settings = Settings(steps=210, batch=4, rate=1e-3, warmup=2)
+    whole, _ = train(*bows(), SIZES, settings)
+    kept = tmp_path / "run.pt"
+
+    def stop(step, loss):
+        if step == 120:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(*bows(), SIZES, settings, kept, stop)
+    before, seen = kept.read_bytes(), []
+    with full_disk(20_000), pytest.raises(OSError, match="run.pt cannot be written .File too large.. Make room on its disk"):
+        train(*bows(), SIZES, settings, kept, lambda step, loss: seen.append(step))
+    assert seen[-1] == 199 and kept.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+    again, log = train(*bows(), SIZES, settings, kept)
+    assert len(log.losses) == 210
+    for name, value in whole.state_dict().items():
+        assert torch.allclose(value, again.state_dict()[name], atol=1e-5), name
+
+
+def test_a_full_disk_leaves_the_predictor_of_before(tmp_path):
+    model, _ = train(*bows(), SIZES, Settings(steps=1))
+    save(model, tmp_path / "walk.safetensors", {"steps": "1"})
+    before = (tmp_path / "walk.safetensors").read_bytes()
+    with full_disk(20_000), pytest.raises(OSError, match="walk.safetensors cannot be written .*File too large"):
+        save(model, tmp_path / "walk.safetensors", {"steps": "2"})
+    assert (tmp_path / "walk.safetensors").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    load(tmp_path / "walk.safetensors")
+
+
+def test_a_torn_checkpoint_is_named(tmp_path):
+    (tmp_path / "run.pt").write_bytes(b"half of it")
+    with pytest.raises(ValueError, match="run.pt, where the interrupted training was kept, cannot be read .*Delete it to begin anew"):
+        train(*bows(), SIZES, QUICK, tmp_path / "run.pt")
+    assert (tmp_path / "run.pt").read_bytes() == b"half of it"
+
+
+def test_a_loss_that_is_not_finite_ends_the_run():
+    seen = []
+    with pytest.raises(ValueError, match="the loss of step . is not finite. Choose a lower learning rate"):
+        train(*bows(), SIZES, Settings(steps=9, batch=4, rate=1e30, warmup=1), on_step=lambda step, loss: seen.append(loss))
+    assert seen and all(math.isfinite(loss) for loss in seen)
+
+
 def test_nothing_global_is_drawn_from():
     torch.manual_seed(3)
     before = torch.get_rng_state()
@@ -73,7 +132,7 @@ def test_nothing_global_is_drawn_from():
 
 def test_half_of_the_windows_run_backwards():
     windows = torch.arange(5.0)[None, :, None, None].expand(3, 5, 1, 1)
-    found = draw(windows, 400, torch.Generator().manual_seed(0))[:, :, 0, 0]
+    found = draw(windows, Settings(batch=400), torch.Generator().manual_seed(0))[:, :, 0, 0]
     backwards = (found[:, 0] == 4).float().mean()
     assert 0.4 < backwards < 0.6 and ((found[:, 0] == 0) | (found[:, 0] == 4)).all()
 
@@ -81,6 +140,17 @@ def test_half_of_the_windows_run_backwards():
 def test_bf16_learns_as_well():
     _, log = train(*bows(), SIZES, Settings(**{**QUICK.__dict__, "bf16": True}))
     assert log.beats_linear and all(math.isfinite(loss) for loss in log.losses)
+
+
+def test_half_precision_features_are_judged_as_they_are():
+    features, clips = bows()
+    assert train(features.half(), clips, SIZES, QUICK)[1].errors["linear"] == pytest.approx(train(features, clips, SIZES, QUICK)[1].errors["linear"], rel=1e-2)
+
+
+def test_bf16_is_refused_where_the_device_has_none():
+    assert has_bf16("cpu") and not has_bf16("meta")
+    with pytest.raises(ValueError, match="bf16 is on, but the device .meta. has no bf16. Turn it off"):
+        train(*bows(), SIZES, Settings(bf16=True), device="meta")
 
 
 @pytest.mark.parametrize(("features", "clips", "words"), [
@@ -91,3 +161,17 @@ def test_bf16_learns_as_well():
 def test_what_cannot_be_trained_on_is_named(features, clips, words):
     with pytest.raises(ValueError, match=words):
         train(features, clips, SIZES, QUICK)
+
+
+def test_windows_are_seen_forwards_alone_and_at_several_lengths():
+    windows = torch.arange(13.0).expand(6, 13)[:, :, None, None]
+    settings = Settings(batch=8, backwards=0.0, strides=(1, 4))
+    found = [draw(windows, settings, torch.Generator().manual_seed(seed))[:, :, 0, 0] for seed in range(20)]
+    assert {each.shape[1] for each in found} == {4, 13}
+    assert all(torch.equal(each[0], windows[0, ::12 // (each.shape[1] - 1), 0, 0]) for each in found)
+
+
+@pytest.mark.parametrize("stride", [0, 5, 12])
+def test_strides_that_miss_an_end_or_all_between_are_refused(stride):
+    with pytest.raises(ValueError, match=f"strides \\[{stride}\\] do not fit windows of 13 frames"):
+        train(torch.randn(4, 13, 1, 2), torch.arange(4), Sizes("pooled", 1, 2, 8, 1, 2), Settings(steps=1, strides=(stride,)))

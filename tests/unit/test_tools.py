@@ -236,7 +236,7 @@ def test_one_failed_layer_fails_the_tests(codes, expected):
 def picture(colour):
     file = io.BytesIO()
     Image.new("RGB", (64, 64), colour).save(file, "PNG")
-    return file.getvalue()
+    return demo.File(".png", file.getvalue())
 
 
 def test_the_demo_overwrites_nothing(tmp_path):
@@ -244,11 +244,12 @@ def test_the_demo_overwrites_nothing(tmp_path):
     assert [folder.name for folder in folders] == ["demo", "demo-2", "demo-3"]
 
 
-def test_the_demo_writes_panels_pages_and_the_sheet_with_both_rows(tmp_path):
-    pictures = {"without": [picture("red")] * 6, "with": [picture("blue")] * 6, "page": [picture("white")]}
-    demo.write(pictures, tmp_path)
+def test_the_demo_writes_panels_pages_the_film_and_the_sheet_with_both_rows(tmp_path):
+    made = {"without": [picture("red")] * 6, "with": [picture("blue")] * 6, "page": [picture("white")], "story": [demo.File(".mp4", b"film")]}
+    demo.write(made, tmp_path)
     names = {f"{kind}_{n}.png" for kind in ("panel", "without") for n in range(1, 7)}
-    assert {p.name for p in tmp_path.iterdir()} == names | {"page.png", "sheet.png"}
+    assert {p.name for p in tmp_path.iterdir()} == names | {"page.png", "sheet.png", "story.mp4"}
+    assert (tmp_path / "story.mp4").read_bytes() == b"film"
     assert Image.open(tmp_path / "panel_6.png").getpixel((0, 0)) == (0, 0, 255)
     colours = {colour: count for count, colour in Image.open(tmp_path / "sheet.png").getcolors(1 << 16)}
     assert colours[(255, 0, 0)] == colours[(0, 0, 255)] == 6 * 64 * 64
@@ -270,8 +271,8 @@ def test_a_file_that_is_no_api_workflow_is_refused_by_name(tmp_path, text, compl
 
 
 def test_the_seed_reaches_every_sampler():
-    workflow = demo.read_workflow(demo.WORKFLOW, 4711)
+    workflow = demo.read_workflow(demo.WORKFLOWS[0], 4711)
     samplers = [node for node in workflow.values() if node["class_type"] == "KSampler"]
     assert len(samplers) == 2 and all(node["inputs"]["seed"] == 4711 for node in samplers)
-    original = json.loads(demo.WORKFLOW.read_text(encoding="utf-8"))
+    original = json.loads(demo.WORKFLOWS[0].read_text(encoding="utf-8"))
     assert all(node["inputs"]["seed"] != 4711 for node in original.values() if node["class_type"] == "KSampler")

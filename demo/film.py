@@ -1,0 +1,52 @@
+"""Films of the demo's models in process, by the same functions as the nodes: for the bench and the trainer's sheets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ..host import motion_module
+from ..host.encode_story import encode_story
+from ..host.image_prompt import apply_motion
+from ..host.motion_predictor import Transition, encode_pictures
+from ..host.render import sample
+from ..host.transition_latents import transition_latents
+from ..story.model import Panel, Story
+from . import models, weights
+
+NODE = "demo"
+
+
+@dataclass
+class Studio:
+    """The demo's models, loaded once. animated: with its motion module."""
+
+    model: object
+    animated: object
+    clip: object
+    vae: object
+    clip_vision: object
+
+    @classmethod
+    def load(cls) -> Studio:
+        model = models.load_model()
+        animated = motion_module.load_motion_module(model, weights.MOTION_MODULE.name, 16, 4, "auto")
+        return cls(model, animated, models.load_clip(), models.load_vae(), models.load_clip_vision())
+
+    def see(self, pictures: torch.Tensor, space: str = "penultimate") -> torch.Tensor:
+        """(pictures, height, width, 3) in 0..1 to (pictures, tokens, channels)."""
+        return encode_pictures(self.clip_vision, pictures, space)
+
+    def transition(self, features: torch.Tensor) -> Transition:
+        black = self.see(torch.zeros(1, 256, 256, 3))[0]
+        return Transition(0, "penultimate", features, black)
+
+    @torch.inference_mode()
+    def film(self, keyframes: torch.Tensor, motion: Transition, prompt: str = "", seed: int = 1, steps: int = 20, cfg: float = 2.0, weight: float = 1.0) -> torch.Tensor:
+        """One transition between two keyframes (2, height, width, 3), as frames (frames, height, width, 3) in 0..1."""
+        story = Story(characters=(), panels=(Panel(1, prompt, prompt, (), 1),), style="(No style)", negative="")
+        positive, negative = encode_story(self.clip, story, keyframes.shape[2], keyframes.shape[1])
+        latent = transition_latents(NODE, self.vae, keyframes, motion.frames)[0]
+        model = apply_motion(self.animated, motion, weights.IMAGE_PROMPT.name, weight, "decoupled", 0.0, 1.0)
+        return self.vae.decode(sample(model, positive, negative, latent, seed, steps, cfg))

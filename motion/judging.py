@@ -1,0 +1,56 @@
+"""What a trained predictor is worth: its errors on clips that it has not seen, beside those of what needs no training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .interpolation import MODES, interpolate
+from .predictor import MotionPredictor
+
+_AT_ONCE = 16  # windows
+
+
+@dataclass
+class Log:
+    """losses: of each step. errors: on held-out clips, method to the mean squared error of the frames between, in deviations; also of "predictor". ratios: of each
+    held-out clip, the predictor's error by linear interpolation's."""
+
+    losses: list[float] = field(default_factory=list)
+    errors: dict[str, float] = field(default_factory=dict)
+    ratios: list[float] = field(default_factory=list)
+
+    @property
+    def beats_linear(self) -> bool:
+        """Whether it is better than linear on held-out clips beyond what chance among these clips gives (95 %, one-sided)."""
+        if len(self.ratios) < 2:
+            return False
+        logs = torch.tensor(self.ratios).log()
+        return float(logs.mean() + 1.645 * logs.std() / math.sqrt(len(logs))) < 0
+
+    def __str__(self) -> str:
+        lines = [f"{name}: {error:.4f}" for name, error in self.errors.items()]
+        verdict = "beats" if self.beats_linear else "does NOT beat"
+        few = " One held-out clip is too few to show it." if len(self.ratios) == 1 else ""
+        return "\n".join([f"error on {len(self.ratios)} held-out clips, in squared deviations:", *lines, f"The predictor {verdict} linear interpolation.{few}"])
+
+
+@torch.inference_mode()
+def evaluate(model: MotionPredictor, features: Tensor, clips: Tensor, log: Log) -> None:
+    """Fills `log.errors` and `log.ratios` with what the predictor, and what needs no training, get wrong on windows (windows, frames, tokens, channels); clips: (windows,)
+    int, which video each is of."""
+    parts = [_errors(model, part.to(model.mean.device).float()) for part in features.split(_AT_ONCE)]
+    errors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    log.errors = {name: float(each.mean()) for name, each in errors.items()}
+    log.ratios = [float(errors["predictor"][clips == clip].mean() / errors["linear"][clips == clip].mean().clamp_min(1e-12)) for clip in clips.unique()]
+
+
+def _errors(model: MotionPredictor, features: Tensor) -> dict[str, Tensor]:
+    start, end, frames = features[:, 0], features[:, -1], features.shape[1]
+    near = torch.arange(frames) < frames / 2
+    hold = torch.where(near[:, None, None].to(features.device), start[:, None], end[:, None])
+    found = {"predictor": model(start, end, frames), **{mode: interpolate(start, end, frames, mode) for mode in MODES}, "hold": hold}
+    return {name: ((each - features) / model.std).square()[:, 1:-1].mean((1, 2, 3)).cpu() for name, each in found.items()}
