@@ -20,11 +20,14 @@ SD15 = {
 
 
 def randomise(module, std=0.1, seed=0):
-    """In place: norms are left near to what they are, `pe` is left."""
+    """In place: norms are as at the start of a training, biases are zero, `pe` is left."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in module.state_dict().items():
         if not name.endswith("pe"):
-            tensor.copy_(torch.randn(tensor.shape, generator=generator) * std if tensor.ndim > 1 else torch.full_like(tensor, float("norm" in name and name.endswith("weight"))))
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * std if tensor.ndim > 1 else torch.zeros_like(tensor))
+    for layer in module.modules():
+        if isinstance(layer, (torch.nn.GroupNorm, torch.nn.LayerNorm)):
+            torch.nn.init.ones_(layer.weight)
     return module
 
 
@@ -33,9 +36,6 @@ def sd15(**changed):
     config.unet_config = {**SD15, **changed, "dtype": torch.float32}
     base = comfy.model_base.BaseModel(config, device=CPU)
     randomise(base.diffusion_model, 0.05)
-    for layer in base.diffusion_model.modules():
-        if isinstance(layer, (torch.nn.GroupNorm, torch.nn.LayerNorm)):
-            torch.nn.init.ones_(layer.weight)
     return comfy.model_patcher.ModelPatcher(base, CPU, CPU)
 
 
@@ -47,7 +47,10 @@ def module_of(net, positions=32, mid=True, std=0.1):
 
 def prompt_of(net, kind="plus", features=FEATURES):
     layers = tuple(width for _, width in image_prompt.layers(net.model.diffusion_model))
-    return randomise(ImagePrompt(Sizes(kind, features, CONTEXT, {"plus": 5, "base": 4, "full": 0}[kind], layers, 64, 2, 64)), 0.2, 2)
+    prompt = randomise(ImagePrompt(Sizes(kind, features, CONTEXT, {"plus": 5, "base": 4, "full": 0}[kind], layers, 64, 2, 64)), 0.2, 2)
+    if kind == "base":
+        torch.nn.init.ones_(prompt.image_proj.norm.bias)  # no features are tokens nevertheless
+    return prompt
 
 
 def write(model, path, dtype=torch.float32, metadata=None):
@@ -63,6 +66,11 @@ def run(net, frames=4, cfg=2.5, latent=None, steps=2):
     with torch.inference_mode():
         samples = torch.zeros(frames, 4, SIZE, SIZE) if latent is None else latent
         return sample(net, conditioning(5), conditioning(6), {"samples": samples}, 1, steps, cfg, denoise=1.0 if latent is None else 0.7)
+
+
+def near(one, two):
+    """But for what the order of sums does."""
+    return bool((one - two).abs().max() < 1e-4 * two.abs().mean())
 
 
 def parts_of(net):

@@ -11,7 +11,7 @@ import comfy.ops
 import folder_paths
 import pytest
 import torch
-from animatediff_nets import CONTEXT, CPU, FEATURES, module_of, prompt_of, run, sd15, write
+from animatediff_nets import CONTEXT, CPU, FEATURES, module_of, near, prompt_of, run, sd15, write
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode
@@ -150,7 +150,7 @@ def test_positive_and_negative_apart_give_the_same(net, folder, monkeypatch):
     patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "watch", lambda executor, *given, **more: seen.append(given[5]["cond_or_uncond"]) or executor(*given, **more))
     monkeypatch.setattr(comfy.model_base.BaseModel, "memory_required", lambda *args, **kwargs: 1e18)
     monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "memory_required", lambda *args, **kwargs: 0)
-    assert torch.allclose(run(patched), expected, atol=1e-3) and [0] in seen and [1] in seen and max(map(len, seen)) == 1
+    assert near(run(patched), expected) and [0] in seen and [1] in seen and max(map(len, seen)) == 1
 
 
 def test_only_a_part_of_the_sampling(net, folder):
@@ -211,7 +211,7 @@ def test_the_host_s_windows_get_their_frames(six, monkeypatch):
     own, asked = comfy.context_windows.IndexListContextHandler.set_step, []
     # Hosts before 0.4 compare the steps with all rows' times; they are the same in all rows.
     monkeypatch.setattr(comfy.context_windows.IndexListContextHandler, "set_step", lambda self, times, options: asked.append(1) or own(self, times[:1], options))
-    assert torch.allclose(run(windowed, 6), expected, atol=1e-3) and asked
+    assert near(run(windowed, 6), expected) and asked
     with pytest.raises(ValueError, match="Fabula_ApplyMotion: the latent has 8 frames, but input 'motion' 6"):
         run(windowed, 8)
 
@@ -232,11 +232,12 @@ def test_another_pack_s_windows_get_their_frames(six, windows):
 
     windowed = patched.clone()
     windowed.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, "windows", cut)
-    assert torch.allclose(run(windowed, 6), expected, atol=1e-3)
+    assert near(run(windowed, 6), expected)
 
 
 def predict(clip_vision, space, name="", frames=FRAMES):
     keyframes = torch.rand(2, 32, 32, 3, generator=torch.Generator().manual_seed(7))
+    keyframes[1] = torch.linspace(0, 1, 32)[:, None, None]  # something else than noise
     (predictor,) = LoadMotionPredictor.execute("linear").args
     return PredictMotion.execute(predictor, clip_vision, keyframes, frames, 1.0, space, name).args[0][0]
 
@@ -248,9 +249,10 @@ def test_projected_features_are_the_prompt_s_tokens(net, folder, clip_vision, na
     prompt = load_image_prompt("test", name)
     wanted = project(prompt, plain.features)
     assert torch.allclose(projected.features[[0, -1]], wanted[[0, -1]], atol=1e-5)
-    assert torch.allclose(projected.features, interpolate(wanted[0], wanted[-1], FRAMES), atol=1e-5) and not torch.allclose(projected.features, wanted, atol=1e-3)
+    assert torch.allclose(projected.features, interpolate(wanted[0], wanted[-1], FRAMES), atol=1e-5) and not torch.allclose(projected.features, wanted, atol=1e-4)
     one, two = run(apply(net, plain, name)), run(apply(net, projected, name))
-    assert changed(one, two) == [False, True, True, False]
+    difference = (one - two).abs().amax((1, 2, 3))
+    assert difference[[0, -1]].max() < 1e-3 * two.abs().mean() and difference[1:-1].min() > 3 * difference[[0, -1]].max()
 
 
 def test_each_transition_gets_a_model_and_the_file_is_read_once(net, folder, monkeypatch):
@@ -340,4 +342,4 @@ def test_weights_that_stay_outside_the_device_give_the_same(net, folder, monkeyp
     monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "load", with_little_memory)
     found = run(patched)
     comfy.model_management.unload_all_models()
-    assert "ImagePrompt" in forced and torch.allclose(found, expected, atol=1e-4)
+    assert "ImagePrompt" in forced and near(found, expected)
