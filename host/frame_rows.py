@@ -16,3 +16,13 @@ def frame_window(transformer_options: dict) -> list[int] | None:
     if window is not None:
         return list(window.index_list)
     return (transformer_options.get("ad_params") or {}).get("sub_idxs")
+
+
+def refuse_other_rows(node: str, transformer_options: dict) -> None:
+    """Raises: ValueError where consistent attention cuts the rows into tiles or adds a character's: they are a story's panels then and not a clip's frames."""
+    for options in transformer_options.get("fabula_consistent_attention", ()):
+        if options.mode != "batch" or options.character is not None:
+            cause = "a 'character'" if options.mode == "batch" else f"'mode' {options.mode}"
+            raise ValueError(
+                f"{node}: the rows of the latent are frames here, but Fabula_ConsistentAttention with {cause} puts others beside them. Set its 'mode' to batch, without a 'character'."
+            )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import comfy.ldm.modules.attention as host_attention
 import torch
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import CallbacksMP
 
 from ..motion.image_prompt import ImagePrompt, attend
-from .frame_rows import frame_window, rows_a_cond
+from .frame_rows import frame_window, refuse_other_rows, rows_a_cond
 from .image_prompt_file import load_image_prompt, project
 from .motion_predictor import Transition
 
@@ -24,7 +27,7 @@ Key = tuple[str, int, int]
 def layers(net: UNetModel) -> list[tuple[Key, int]]:
     """All cross attentions in the order of IP-Adapter's files, input blocks, output blocks, middle, each with its width."""
     parts = [*(("input", number, blocks) for number, blocks in enumerate(net.input_blocks)),
-             *(("output", number, blocks) for number, blocks in enumerate(net.output_blocks)), ("middle", 0, net.middle_block)]
+             *(("output", number, blocks) for number, blocks in enumerate(net.output_blocks)), ("middle", 0, net.middle_block or ())]
     found: list[tuple[Key, int]] = []
     for name, number, blocks in parts:
         attentions = [block for layer in blocks if isinstance(layer, SpatialTransformer) for block in layer.transformer_blocks]
@@ -32,8 +35,15 @@ def layers(net: UNetModel) -> list[tuple[Key, int]]:
     return found
 
 
-def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: float, mode: str, start_percent: float, end_percent: float) -> ModelPatcher:
-    """A clone of `model` in which each frame of one transition attends to its own predicted features.
+def apply_to_each(*inputs: Sequence) -> list[ModelPatcher]:
+    """`apply_motion` for each of lists of its inputs, of which shorter ones go on with their last, as the host does. An image prompt is loaded once for all."""
+    prompts: dict[str, ModelPatcher] = {}
+    return [apply_motion(*(values[min(number, len(values) - 1)] for values in inputs), prompts) for number in range(max(map(len, inputs)))]
+
+
+def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: float, mode: str, start_percent: float, end_percent: float,
+                 prompts: dict[str, ModelPatcher] | None = None) -> ModelPatcher:
+    """A clone of `model` in which each frame of one transition attends to its own predicted features. prompts: those that are loaded, by name; ours is added.
 
     Raises: ValueError for a model, an image prompt and features that do not fit each other.
     """
@@ -41,14 +51,22 @@ def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: flo
     places = layers(net) if isinstance(net, UNetModel) else []
     if not places:
         raise ValueError(f"{NODE}: input 'model' is no image UNet: image prompts are made for checkpoints of SD1.5 and SDXL. Load one.")
-    patcher = load_image_prompt(NODE, name)
+    if start_percent >= end_percent:
+        raise ValueError(
+            f"{NODE}: input 'start_percent' is {start_percent:g} and 'end_percent' is {end_percent:g}, so it would never act. Let 'start_percent' be the smaller one; to switch the "
+            "node off, bypass it."
+        )
+    prompts = {} if prompts is None else prompts
+    if name not in prompts:
+        prompts[name] = load_image_prompt(NODE, name)
+    patcher = prompts[name]
     sizes = patcher.model.sizes
     if tuple(width for _, width in places) != sizes.layers:
         raise ValueError(
             f"{NODE}: input 'image_prompt_name': {name} is of another family than input 'model': it has {len(sizes.layers)} layers, the model {len(places)}. "
             "Choose one of the checkpoint's family, SD1.5 or SDXL."
         )
-    given = torch.stack([*motion.features, nothing(motion, sizes.space)])
+    given = torch.stack([*motion.features, nothing(motion)])
     if motion.space == "projected":
         if motion.features.shape[-1] != sizes.context:
             raise ValueError(f"{NODE}: input 'motion' has tokens of {motion.features.shape[-1]} channels, {name} makes {sizes.context}. Use one image prompt in both nodes.")
@@ -61,11 +79,12 @@ def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: flo
     else:
         tokens = project(patcher, given)
     clone = model.clone()
-    clone.set_additional_models(KEY, [patcher])
+    clone.set_additional_models(KEY, [*clone.get_additional_models_with_key(KEY), patcher])  # one node behind another: both act
     sampling = model.get_model_object("model_sampling")
     always = start_percent <= 0 and end_percent >= 1
     span = None if always else (sampling.percent_to_sigma(start_percent), sampling.percent_to_sigma(end_percent))
     prompt = FramePrompt(patcher.model, tokens[:-1], tokens[-1], weight, mode == MODES[1], span)
+    clone.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, prompt.forget)
     replaced = clone.model_options.setdefault("transformer_options", {}).get("patches_replace", {})
     before = replaced.get("attn2", {})
     ours = {key: prompt.layer(number, before.get(key, before.get(key[:2]))) for number, (key, _) in enumerate(places)}
@@ -73,9 +92,9 @@ def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: flo
     return clone
 
 
-def nothing(motion: Transition, space: str) -> torch.Tensor:
+def nothing(motion: Transition) -> torch.Tensor:
     """What stands for no picture at all, (tokens, channels): zeros for pooled features, as the base kind was trained; else what CLIP sees in a black picture."""
-    return torch.zeros_like(motion.black) if space == "pooled" else motion.black
+    return torch.zeros_like(motion.black) if motion.space == "pooled" else motion.black
 
 
 class FramePrompt:
@@ -83,10 +102,15 @@ class FramePrompt:
     between which it is there, high and low; None: all."""
 
     def __init__(self, model: ImagePrompt, tokens: torch.Tensor, none: torch.Tensor, weight: float, one_softmax: bool, span: tuple[float, float] | None) -> None:
-        self._model, self._tokens, self._none, self._weight, self._one_softmax, self._span = model, tokens, none, weight, one_softmax, span
+        self._model, self._weight, self._one_softmax, self._span = model, weight, one_softmax, span
+        self._tokens = torch.cat([tokens, none[None]])  # (frames + 1, prompt tokens, context)
+        self._frames = len(tokens)
+        self.forget()
 
-    def __deepcopy__(self, memo) -> FramePrompt:
-        return self  # hosts copy the options that carry it
+    def forget(self, *_) -> None:
+        """What is kept for the layers of one sampling."""
+        self._moved: torch.Tensor | None = None
+        self._sigma: tuple[torch.Tensor | None, float] = (None, 0.0)
 
     def layer(self, number: int, previous):
         """The host's attn2 replacement for the layer `number` of the file: (q, k, v, extra_options) to the layer's output before to_out. previous: what another pack
@@ -101,7 +125,7 @@ class FramePrompt:
             def text(*qkv):
                 return previous(*qkv, extra_options) if previous is not None else plain(*qkv)
 
-            if self._span and not self._span[1] <= float(extra_options["sigmas"].max()) <= self._span[0]:
+            if not self._weight or self._span and not self._span[1] <= self._current(extra_options["sigmas"]) <= self._span[0]:
                 return text(q, k, v)
             prompt = self._model.keys_values(number, self._rows(q, extra_options))
             return attend(q, k, v, prompt, self._weight, plain, self._one_softmax, text)
@@ -110,12 +134,22 @@ class FramePrompt:
 
     def _rows(self, q: torch.Tensor, extra_options: dict) -> torch.Tensor:
         """(rows, prompt tokens, context): each row's own frame's where it is of the positive, else none's."""
+        refuse_other_rows(NODE, extra_options)
         frames, window = rows_a_cond(q, extra_options), frame_window(extra_options)
-        tokens = self._tokens if window is None else self._tokens[window]
-        if len(tokens) != frames:
+        there = self._frames if window is None else len(window)
+        if frames != there or window is not None and max(window) >= self._frames:
+            latent = frames if window is None else max(frames, max(window) + 1)
             raise ValueError(
-                f"{NODE}: the latent has {frames} frames, but input 'motion' {len(tokens)}. Give Fabula_TransitionLatents, or the empty latent, as many 'frames' as Fabula_PredictMotion."
+                f"{NODE}: the latent has {latent} frames, but input 'motion' {self._frames}. Give Fabula_TransitionLatents, or the empty latent, as many 'frames' as Fabula_PredictMotion."
             )
-        none = self._none.expand(frames, -1, -1)
-        chunks = [none if kind else tokens for kind in extra_options.get("cond_or_uncond") or [0]]
-        return torch.cat(chunks).to(q)
+        if self._moved is None or (self._moved.device, self._moved.dtype) != (q.device, q.dtype):
+            self._moved = self._tokens.to(q)  # once, and not in every layer of every step
+        shown = self._moved[:-1] if window is None else self._moved[window]
+        none = self._moved[-1:].expand(frames, -1, -1)
+        return torch.cat([none if kind else shown for kind in extra_options.get("cond_or_uncond") or [0]])
+
+    def _current(self, sigmas: torch.Tensor) -> float:
+        """The current sigma as a number, read from the device once and not in every layer."""
+        if self._sigma[0] is not sigmas:
+            self._sigma = (sigmas, float(sigmas.max()))
+        return self._sigma[1]

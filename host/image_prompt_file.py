@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
+
 import comfy.model_management
 import comfy.ops
 import comfy.utils
@@ -32,7 +34,9 @@ def load_image_prompt(node: str, name: str) -> ModelPatcher:
         model = ImagePrompt(sizes, comfy.ops.manual_cast, dtype=next(iter(weights.values())).dtype, device=offload)
         model.load_state_dict(weights)
     except Exception as error:  # whatever a file that is cut short or of another kind makes the readers raise
-        raise ValueError(f"{node}: input 'image_prompt_name': {name} is no image prompt that can be read ({error}). Choose an IP-Adapter of the base or plus kind.") from error
+        raise ValueError(
+            f"{node}: input 'image_prompt_name': {name} is no image prompt that can be read ({shorten(str(error), 200)}). Choose an IP-Adapter of the base, plus or full kind."
+        ) from error
     return ModelPatcher(model.eval(), load_device=device, offload_device=offload)
 
 

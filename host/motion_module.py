@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from textwrap import shorten
+from types import SimpleNamespace
 
 import comfy.model_management
 import comfy.ops
@@ -15,13 +16,14 @@ import torch
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel, Upsample
 from comfy.model_patcher import ModelPatcher
+from comfy.model_sampling import ModelSamplingDiscrete
 from comfy.patcher_extension import WrappersMP
 from safetensors import safe_open
 
 from ..motion.motion_module import MotionModule, Place, TemporalTransformer, clean, layout
 from ..motion.windows import Window, windows
 from .folders import MOTION_MODULES
-from .frame_rows import rows_a_cond
+from .frame_rows import refuse_other_rows, rows_a_cond
 
 NODE = "Fabula_LoadMotionModule"
 KEY = "fabula_motion_module"
@@ -49,7 +51,8 @@ def spots(net: UNetModel) -> dict[Place, Spot]:
         elif any(isinstance(layer, ResBlock) for layer in blocks):
             found["down", level, number] = _spot(blocks)
             number += 1
-    found["mid", 0, 0] = _spot(net.middle_block)
+    if net.middle_block is not None:  # the smallest of SDXL's kin have none
+        found["mid", 0, 0] = _spot(net.middle_block)
     level = number = 0
     for blocks in net.output_blocks:
         found["up", level, number] = _spot(blocks)
@@ -86,6 +89,7 @@ def inserted(net: UNetModel, module: MotionModule, frames: int, cut: list[Window
     at = spots(net)
     kept = {id(spot.blocks): (spot.blocks, dict(spot.blocks._modules)) for spot in at.values()}
     norms = _norms(net) if across_frames else []
+    others = [(norm, norm.__dict__["forward"]) for norm in norms if "forward" in norm.__dict__]  # another pack's
     try:
         for place in module.channels:
             at[place].blocks.insert(at[place].after + 1, _Timed(module.at(place), frames, cut))
@@ -95,6 +99,8 @@ def inserted(net: UNetModel, module: MotionModule, frames: int, cut: list[Window
     finally:
         for norm in norms:
             norm.__dict__.pop("forward", None)
+        for norm, forward in others:
+            norm.forward = forward
         for blocks, layers in kept.values():
             blocks._modules.clear()
             blocks._modules.update(layers)
@@ -106,11 +112,11 @@ def _norms(net: UNetModel) -> list[torch.nn.GroupNorm]:
 
 
 def _across(norm: torch.nn.GroupNorm, frames: int):
-    own = type(norm).forward
+    own = norm.forward
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         clips = x.unflatten(0, (-1, frames)).transpose(1, 2)  # (clips, channels, frames, height, width)
-        return own(norm, clips).transpose(1, 2).flatten(0, 1)
+        return own(clips).transpose(1, 2).flatten(0, 1)
 
     return forward
 
@@ -160,6 +166,7 @@ class _Animation:
         return self  # hosts copy the options that carry it
 
     def __call__(self, executor, x, timesteps=None, context=None, y=None, control=None, transformer_options={}, **kwargs):
+        refuse_other_rows(NODE, transformer_options)
         frames = rows_a_cond(x, transformer_options)
         cut = windows(frames, self._length, self._overlap) if self._length and frames > self._length else None
         if cut is None and frames > self._module.positions:
@@ -186,7 +193,7 @@ def _read(name: str) -> tuple[MotionModule, dict[str, str]]:
         module = MotionModule(channels, positions, comfy.ops.manual_cast, dtype=first.dtype, device=comfy.model_management.unet_offload_device())
         module.load_state_dict(weights)
     except Exception as error:  # whatever a file that is cut short or of another kind makes the readers raise
-        raise ValueError(f"{NODE}: input 'motion_module_name': {name} is no motion module of AnimateDiff's, or damaged ({error}).") from error
+        raise ValueError(f"{NODE}: input 'motion_module_name': {name} is no motion module of AnimateDiff's, or damaged ({shorten(str(error), 200)}).") from error
     return module.eval(), notes
 
 
@@ -198,11 +205,12 @@ def _set_schedule(model: ModelPatcher, schedule: str, notes: dict[str, str]) -> 
     wanted = SCHEDULES.get(schedule)
     if wanted is None:
         return
-    sampling = copy.deepcopy(model.get_model_object("model_sampling"))
-    if not hasattr(sampling, "_register_schedule"):
+    sampling = model.get_model_object("model_sampling")
+    if not isinstance(sampling, ModelSamplingDiscrete):
         raise ValueError(f"{NODE}: input 'model' has no noise schedule of SD's. Set input 'beta_schedule' to unchanged, or load another checkpoint.")
-    sampling._register_schedule(None, wanted[0], 1000, 0.00085, wanted[1])
-    model.add_object_patch("model_sampling", sampling)
+    settings = {"beta_schedule": wanted[0], "linear_start": 0.00085, "linear_end": wanted[1]}
+    # Made anew and not changed: distilled ones (LCM) keep only some of the steps.
+    model.add_object_patch("model_sampling", type(sampling)(SimpleNamespace(sampling_settings=settings), zsnr=sampling.zsnr))
 
 
 def _told(channels: dict[Place, int]) -> str:

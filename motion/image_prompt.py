@@ -88,7 +88,8 @@ def sizes_of(weights: Mapping[str, Tensor]) -> Sizes:
         raise ValueError("it holds no keys and values of an IP-Adapter")
     layers = tuple(weights[f"ip_adapter.{number}.to_k_ip.weight"].shape[0] for number in numbers)
     context = weights["ip_adapter.1.to_k_ip.weight"].shape[1]
-    if any(".lora" in key or "_lora" in key for key in weights) or "image_proj.perceiver_resampler.proj_in.weight" in weights:
+    of_faces = "image_proj.perceiver_resampler.proj_in.weight" in weights or {"image_proj.proj.2.weight", "image_proj.norm.weight"} <= set(weights)
+    if of_faces or any("_lora" in key for key in weights):
         raise ValueError("it is an adapter of faces (FaceID), which reads a recogniser's features and not CLIP's")
     if "image_proj.latents" in weights:
         depth = 1 + max(int(key.split(".")[2]) for key in weights if key.startswith("image_proj.layers."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import image_prompt_file, motion_module
-from ..host.image_prompt import MODES, apply_motion
+from ..host.image_prompt import MODES, apply_to_each
 from .choices import check_choices
 from .types import MotionType
 
@@ -50,6 +50,7 @@ class ApplyMotion(io.ComfyNode):
             display_name="Apply Motion",
             category=CATEGORY,
             description="Each frame attends to what was predicted for it, beside the text: the decoder of StoryDiffusion's motion predictor.",
+            is_input_list=True,
             inputs=[
                 io.Model.Input("model", tooltip="From Load Motion Module, or a model that another pack animates."),
                 MotionType.Input("motion", tooltip="From Predict Motion, in the space that the image prompt reads: pooled for the base kind, penultimate for plus."),
@@ -62,10 +63,11 @@ class ApplyMotion(io.ComfyNode):
                 io.Float.Input("start_percent", default=0.0, min=0.0, max=1.0, step=0.01, optional=True, tooltip="From which part of the sampling on."),
                 io.Float.Input("end_percent", default=1.0, min=0.0, max=1.0, step=0.01, optional=True, tooltip="Up to which part of the sampling."),
             ],
-            outputs=[io.Model.Output(display_name="model", tooltip="For the sampler, with the latents of Transition Latents: one model a transition.")],
+            outputs=[io.Model.Output(display_name="model", is_output_list=True, tooltip="For the sampler, with the latents of Transition Latents: one model a transition.")],
         )
 
     @classmethod
-    def execute(cls, model, motion, image_prompt_name: str, weight: float, mode: str = MODES[0], start_percent: float = 0.0, end_percent: float = 1.0) -> io.NodeOutput:
-        check_choices(cls, mode=mode)
-        return io.NodeOutput(apply_motion(model, motion, image_prompt_name, weight, mode, start_percent, end_percent))
+    def execute(cls, model, motion, image_prompt_name, weight, mode=(MODES[0],), start_percent=(0.0,), end_percent=(1.0,)) -> io.NodeOutput:
+        for each in mode:
+            check_choices(cls, mode=each)
+        return io.NodeOutput(apply_to_each(model, motion, image_prompt_name, weight, mode, start_percent, end_percent))

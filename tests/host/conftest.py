@@ -1,9 +1,13 @@
 """A real ComfyUI in this process, and small real models of its own classes with random weights."""
 
+import sys
+from pathlib import Path
+
 import host
 import pytest
 import torch
 
+sys.path.insert(0, str(Path(__file__).parent))  # animatediff_nets
 host.prepare_in_process(host.find_host())
 torch.set_num_threads(1)  # these nets are so small that threads wait for each other more than they work
 

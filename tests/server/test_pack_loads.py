@@ -32,7 +32,7 @@ CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
         ["sigmas", "images_per_panel", "panels", "id_length"], ["CONDITIONING", "CONDITIONING", "CONDITIONING", "LATENT"],
     ),
     "Fabula_LoadMotionPredictor": (["predictor_name"], [], ["FABULA_PREDICTOR"]),
-    "Fabula_PredictMotion": (["predictor", "clip_vision", "keyframes", "frames", "strength"], ["space"], ["FABULA_MOTION", "INT"]),
+    "Fabula_PredictMotion": (["predictor", "clip_vision", "keyframes", "frames", "strength"], ["space", "image_prompt_name"], ["FABULA_MOTION", "INT"]),
     "Fabula_TransitionLatents": (["vae", "keyframes", "frames"], [], ["LATENT"]),
     "Fabula_MotionToSVD": (
         ["motion", "vae", "keyframes", "width", "height", "fps", "motion_bucket_id", "augmentation_level"], [], ["CONDITIONING", "CONDITIONING", "LATENT"],
@@ -47,7 +47,9 @@ CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
     "Fabula_TwoWaySVD": (["model", "fusion"], [], ["MODEL"]),
     "Fabula_ApplyMotionToWan": (["model", "motion"], [], ["MODEL"]),
     "Fabula_KeyframePairs": (["keyframes"], [], ["IMAGE", "IMAGE"]),
-    "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE"]),
+    "Fabula_LoadMotionModule": (["model", "motion_module_name"], ["context_length", "context_overlap", "beta_schedule"], ["MODEL"]),
+    "Fabula_ApplyMotion": (["model", "motion", "image_prompt_name", "weight"], ["mode", "start_percent", "end_percent"], ["MODEL"]),
+    "Fabula_LoadDemo": ([], [], ["MODEL", "CLIP", "VAE", "CLIP_VISION"]),
 }
 
 

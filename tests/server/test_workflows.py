@@ -12,6 +12,7 @@ WORKFLOWS = sorted((Path(__file__).resolve().parents[2] / "workflows" / "api").g
 FILES = {  # inputs that choose a file, which the user has and this test has not
     ("LoadImage", "image"), ("ImageOnlyCheckpointLoader", "ckpt_name"), ("CheckpointLoaderSimple", "ckpt_name"), ("UNETLoader", "unet_name"),
     ("CLIPLoader", "clip_name"), ("VAELoader", "vae_name"), ("CLIPVisionLoader", "clip_name"),
+    ("Fabula_LoadMotionModule", "motion_module_name"), ("Fabula_ApplyMotion", "image_prompt_name"),
 }
 
 
