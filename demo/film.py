@@ -10,8 +10,9 @@ from ..host import motion_module
 from ..host.consistent_attention import Options, apply
 from ..host.encode_story import encode_story
 from ..host.image_prompt import apply_motion
-from ..host.motion_predictor import Transition, encode_pictures
+from ..host.motion_predictor import Transition
 from ..host.render import sample
+from ..host.sight import encode_pictures
 from ..host.story_rows import KEY
 from ..host.transition_latents import transition_latents
 from ..story.model import Panel, Story

@@ -12,6 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 
 from ..motion.image_prompt import ImagePrompt, attend
+from .errors import errors_of
 from .frame_rows import frame_window, refuse_other_rows, rows_a_cond
 from .image_prompt_file import load_image_prompt, project
 from .motion_predictor import Transition
@@ -58,7 +59,8 @@ def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: flo
         )
     prompts = {} if prompts is None else prompts
     if name not in prompts:
-        prompts[name] = load_image_prompt(NODE, name)
+        with errors_of(NODE):
+            prompts[name] = load_image_prompt(name)
     patcher = prompts[name]
     sizes = patcher.model.sizes
     if tuple(width for _, width in places) != sizes.layers:

@@ -19,11 +19,11 @@ def names() -> list[str]:
     return folder_paths.get_filename_list(IMAGE_PROMPTS)
 
 
-def load_image_prompt(node: str, name: str) -> ModelPatcher:
+def load_image_prompt(name: str) -> ModelPatcher:
     """Raises: ValueError for a file that is not there, cannot be read, or is of another kind."""
     path = folder_paths.get_full_path(IMAGE_PROMPTS, name)
     if path is None:
-        raise ValueError(f"{node}: input 'image_prompt_name' is {name!r}, which is not in models/{IMAGE_PROMPTS}. There are: {', '.join(names()) or 'none'}.")
+        raise ValueError(f"input 'image_prompt_name' is {name!r}, which is not in models/{IMAGE_PROMPTS}. There are: {', '.join(names()) or 'none'}.")
     try:
         weights = comfy.utils.load_torch_file(path, safe_load=True)
         if isinstance(weights.get("image_proj"), dict):  # .bin files are of two dicts
@@ -35,7 +35,7 @@ def load_image_prompt(node: str, name: str) -> ModelPatcher:
         model.load_state_dict(weights)
     except Exception as error:  # whatever a file that is cut short or of another kind makes the readers raise
         raise ValueError(
-            f"{node}: input 'image_prompt_name': {name} is no image prompt that can be read ({shorten(str(error), 200)}). Choose an IP-Adapter of the base, plus or full kind."
+            f"input 'image_prompt_name': {name} is no image prompt that can be read ({shorten(str(error), 200)}). Choose an IP-Adapter of the base, plus or full kind."
         ) from error
     return ModelPatcher(model.eval(), load_device=device, offload_device=offload)
 

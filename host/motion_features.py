@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from ..motion.clips import Report, read_windows
 from ..motion.files import written
 from .images import to_pixels
-from .motion_predictor import encode_pictures
+from .sight import Sight
 
 
 class Watch(Protocol):
@@ -43,12 +43,12 @@ class Features:
         return f"{self.report}\n{self.before} videos were encoded before" if self.before else str(self.report)
 
 
-def read_features(clip_vision, videos: Sequence[Path], frames: int, fps: float, space: str, folder: Path, watch: Watch) -> Features:
-    """All windows of `frames` frames at `fps`, from `folder` or else through CLIP.
+def read_features(sight: Sight, videos: Sequence[Path], frames: int, fps: float, folder: Path, watch: Watch) -> Features:
+    """All windows of `frames` frames at `fps`, from `folder` or else through CLIP's eyes.
 
     Raises: ValueError where there is no window; OSError where one cannot be kept, after which the next run goes on behind the videos that were.
     """
-    into = folder / key(_weights(clip_vision), repr((frames, fps, space)))
+    into = folder / key(_weights(sight.clip_vision), repr((frames, fps, sight.name)))
     into.mkdir(parents=True, exist_ok=True)
     report, rows, clips, keys = Report(), [], [], []
     kept = [(path, _kept_file(path, into)) for path in videos]
@@ -58,7 +58,7 @@ def read_features(clip_vision, videos: Sequence[Path], frames: int, fps: float, 
         watch.check()
         found = _read(file)
         if found is None:
-            found = _encode(clip_vision, path, frames, fps, space, file, watch)
+            found = _encode(sight, path, frames, fps, file, watch)
             watch.encoded(number + 1 - before, max(missing, number + 1 - before))
         else:
             before += 1
@@ -73,11 +73,11 @@ def read_features(clip_vision, videos: Sequence[Path], frames: int, fps: float, 
     return Features(torch.cat(rows), torch.tensor(clips), report, before, key(into.name, *keys))
 
 
-def _encode(clip_vision, path: Path, frames: int, fps: float, space: str, file: Path, watch: Watch) -> tuple[torch.Tensor, Report]:
+def _encode(sight: Sight, path: Path, frames: int, fps: float, file: Path, watch: Watch) -> tuple[torch.Tensor, Report]:
     report, rows = Report(), []
     for window in read_windows([path], frames, fps, report):
         watch.check()
-        rows.append(encode_pictures(clip_vision, to_pixels(window.frames), space).half().cpu())
+        rows.append(sight.see(to_pixels(window.frames)).half().cpu())
     windows = torch.stack(rows) if rows else torch.zeros(0, dtype=torch.float16)
     if not report.unreadable:  # what is wrong may be gone next time: a drive that was not there
         with written(file) as part:

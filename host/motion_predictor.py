@@ -12,19 +12,18 @@ from comfy.model_patcher import ModelPatcher
 
 from ..motion.checkpoint import load
 from ..motion.interpolation import MODES, interpolate
-from ..motion.predictor import SPACES, MotionPredictor
+from ..motion.predictor import MotionPredictor
+from .errors import errors_of
 from .folders import MOTION
-from .image_prompt_file import load_image_prompt, project
-
-READ_SPACES = SPACES[:2]  # what a CLIP_VISION gives by itself
+from .sight import Sight
 
 
 @dataclass(frozen=True)
 class Transition:
     """What the socket FABULA_MOTION carries, one a transition.
 
-    index: from 0. space: of the features, "projected" being the tokens of an image prompt. features: (frames, tokens, channels), the keyframes' own first and last. black: those of a black picture, (tokens,
-    channels), what image prompts take for nothing.
+    index: from 0. space: of the features, "projected" being the tokens of an image prompt. features: (frames, tokens, channels), the keyframes' own first and last. black: what stands for no picture, (tokens,
+    channels), which is what CLIP sees in a black one.
     """
 
     index: int
@@ -86,60 +85,37 @@ def patcher_of(model: MotionPredictor) -> ModelPatcher:
 
 
 def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torch.Tensor, frames: int, strength: float, space: str,
-                   image_prompt: str | None = None) -> list[Transition]:
+                   image_prompt: str = "") -> list[Transition]:
     """One transition between each two neighbours of `keyframes`, (N, height, width, channels) in 0..1.
 
     image_prompt: the file whose tokens are predicted, for the space projected.
 
     Raises: ValueError for fewer than two keyframes, fewer than two frames, or a CLIP_VISION that the predictor or the image prompt does not fit.
     """
-    if clip_vision is None:
-        raise ValueError(f"{node}: input 'clip_vision' is empty: the checkpoint has none in it. Load one with CLIPVisionLoader.")
     check_transitions(node, keyframes, frames)
     if predictor.space not in (None, space):
         raise ValueError(f"{node}: input 'predictor' ({predictor.name}) reads CLIP's {predictor.space} features. Set input 'space' to {predictor.space}.")
-    pictures = torch.cat([keyframes, torch.zeros_like(keyframes[:1])])
-    features = _tokens(node, clip_vision, pictures, image_prompt) if space == "projected" else encode_pictures(clip_vision, pictures, space)
+    with errors_of(node):
+        sight = Sight(clip_vision, space, image_prompt)
+        features, nothing = sight.see(keyframes), sight.nothing()
     if predictor.patcher is not None and features.shape[1:] != (predictor.patcher.model.sizes.tokens, predictor.patcher.model.sizes.channels):
         sizes = predictor.patcher.model.sizes
         raise ValueError(
-            f"{node}: input 'clip_vision' gives {features.shape[1]} tokens of {features.shape[2]} channels, but input 'predictor' ({predictor.name}) reads "
+            f"{node}: inputs 'clip_vision' and 'space' give {features.shape[1]} tokens of {features.shape[2]} channels, but input 'predictor' ({predictor.name}) reads "
             f"{sizes.tokens} of {sizes.channels}. Load the CLIP vision model that it was trained with."
         )
     return [
-        Transition(index, space, predictor.predict(start, end, frames, strength), features[-1])
-        for index, (start, end) in enumerate(zip(features[:-1], features[1:-1]))
+        Transition(index, space, predictor.predict(start, end, frames, strength), nothing)
+        for index, (start, end) in enumerate(zip(features, features[1:]))
     ]
-
-
-def _tokens(node: str, clip_vision, pictures: torch.Tensor, name: str | None) -> torch.Tensor:
-    """The image prompt's tokens of pictures, of which the last is black: what stands for none."""
-    if not name:
-        raise ValueError(f"{node}: input 'image_prompt_name' is empty, but 'space' is projected: these are an image prompt's tokens. Choose the one that Apply Motion uses.")
-    prompt = load_image_prompt(node, name)
-    sizes = prompt.model.sizes
-    features = encode_pictures(clip_vision, pictures, sizes.space)
-    if features.shape[-1] != sizes.features:
-        raise ValueError(
-            f"{node}: input 'clip_vision' gives features of {features.shape[-1]} channels, but input 'image_prompt_name' ({name}) reads {sizes.features}. "
-            "Load the CLIP vision model that the image prompt was trained with."
-        )
-    if sizes.space == "pooled":
-        features[-1] = 0  # for the base kind no picture is no features
-    return project(prompt, features)
 
 
 def check_transitions(node: str, keyframes: torch.Tensor, frames: int) -> None:
     """Raises: ValueError for fewer than two keyframes, or frames a transition."""
     if len(keyframes) < 2:
-        raise ValueError(f"{node}: input 'keyframes' has {len(keyframes)} picture. A film goes from one to another: give at least two.")
+        raise ValueError(
+            f"{node}: input 'keyframes' has {len(keyframes)} picture. A film goes from one to another: give at least two, "
+            "in one batch. Pictures of several sizes come one by one: scale them to one size, and join them with Batch Images."
+        )
     if frames < 2:
         raise ValueError(f"{node}: input 'frames' is {frames}. The two keyframes are two of a transition's frames: give at least 2.")
-
-
-@torch.no_grad()
-def encode_pictures(clip_vision, pictures: torch.Tensor, space: str) -> torch.Tensor:
-    """(pictures, height, width, channels) in 0..1 to CLIP's features (pictures, tokens, channels), float32."""
-    seen = clip_vision.encode_image(pictures)
-    features = seen.image_embeds[:, None] if space == "pooled" else seen.penultimate_hidden_states
-    return features.float()

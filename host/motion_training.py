@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import comfy.model_management
 import comfy.utils
@@ -23,9 +22,11 @@ from ..motion.predictor import MotionPredictor, Sizes
 from ..motion.training import Log, Settings, train
 from ..motion.workers import ALONE, Workers
 from . import motion_features
+from .errors import errors_of
 from .folders import MOTION, save_path
 from .motion_features import Features, read_features
 from .motion_predictor import Predictor, patcher_of
+from .sight import Sight
 
 NODE = "Fabula_TrainMotionPredictor"
 KEPT = "fabula_motion"  # in the host's user folder: features, and unfinished trainings
@@ -35,12 +36,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """clips: a folder of videos. frames, fps: of the windows that are cut from them. space: of CLIP's features. width, layers, heads: of the predictor."""
+    """clips: a folder of videos. frames, fps: of the windows that are cut from them. width, layers, heads: of the predictor."""
 
     clips: Path
     frames: int
     fps: float
-    space: str
     width: int
     layers: int
     heads: int
@@ -65,13 +65,15 @@ class Watch(motion_features.Watch, Protocol):
 
 @dataclass
 class Trained:
-    """told: what the main process says of it. kept: the state it was trained from."""
+    """told: what the main process says of it. kept: the state it was trained from. seen: the name of the Sight whose features it
+    predicts."""
 
     model: MotionPredictor
     run: Run
     features: Features
     told: Log
     kept: Path
+    seen: str
 
     @property
     def title(self) -> str:
@@ -85,48 +87,39 @@ class Trained:
     def save(self, path: Path) -> None:
         """The predictor as a file; what the training was kept in goes."""
         run = self.run
-        notes = {"steps": run.settings.steps, "windows": len(self.features.windows), "errors": self.told.errors, "fps": run.fps, "frames": run.frames}
+        notes = {"steps": run.settings.steps, "windows": len(self.features.windows), "errors": self.told.errors, "fps": run.fps, "frames": run.frames, "seen": self.seen}
         save(self.model, path, {name: str(value) for name, value in notes.items()})
         self.kept.unlink(missing_ok=True)
 
 
-def train_on_videos(clip_vision: Callable[[], Any], run: Run, kept_in: Path, watch: Watch, caller: Caller, workers: Workers = ALONE) -> Trained:
-    """A predictor for the features of the CLIP_VISION that `clip_vision` gives, trained by all `workers`; only the main one needs videos, CLIP and files.
+def train_on_videos(sight: Callable[[], Sight], run: Run, kept_in: Path, watch: Watch, caller: Caller, workers: Workers = ALONE) -> Trained:
+    """A predictor of what the Sight that `sight` makes sees, trained by all `workers`; only the main one needs videos, CLIP and files.
 
     Args: kept_in: the folder for features and for the state of an interrupted training, both of which the next run goes on from.
 
     Raises: ValueError for a folder without usable videos, settings that do not fit; OSError where a file cannot be written; what `watch` raises.
     """
-    with errors_of(caller):
-        features = workers.from_main(lambda: _features(clip_vision(), run, kept_in, watch, caller))
-        sizes = Sizes(run.space, *features.windows.shape[2:], run.width, run.layers, run.heads)
+    with errors_of(caller.name):
+        features, space, seen = workers.from_main(lambda: _features(sight(), run, kept_in, watch, caller))
+        sizes = Sizes(space, *features.windows.shape[2:], run.width, run.layers, run.heads)
         kept = kept_in / f"{motion_features.key(features.key, repr(sizes), repr(run.settings))}.training"
         with torch.inference_mode(False), torch.enable_grad():  # the host runs nodes without gradients
             model, told = train(
                 features.windows.clone(), features.clips.clone(), sizes, run.settings, kept, lambda step, loss: watch.trained(step, run.settings.steps, loss),
                 comfy.model_management.get_torch_device(), workers,
             )
-    return Trained(model, run, features, told, kept)
+    return Trained(model, run, features, told, kept, seen)
 
 
-@contextmanager
-def errors_of(caller: Caller) -> Iterator[None]:
-    """Puts the caller's name ahead of what is wrong."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        kind = OSError if isinstance(error, OSError) else ValueError
-        raise kind(f"{caller.name}: {error}") from error
-
-
-def _features(clip_vision, run: Run, kept_in: Path, watch: Watch, caller: Caller) -> Features:
+def _features(sight: Sight, run: Run, kept_in: Path, watch: Watch, caller: Caller) -> tuple[Features, str, str]:
+    """The features, their space, and the name of the sight."""
     try:
         videos = find_videos(run.clips)
-        features = read_features(clip_vision, videos, run.frames, run.fps, run.space, kept_in, watch)
+        features = read_features(sight, videos, run.frames, run.fps, kept_in, watch)
     except ValueError as error:
         raise ValueError(f"{caller.clips}: {error}") from error
     watch.read(features)
-    return features
+    return features, sight.space, sight.name
 
 
 def user_folder() -> Path:
@@ -159,23 +152,23 @@ class _HostsWatch:
         self.bar.update_absolute(done, total)
 
 
-def train_predictor(clip_vision, clips_folder: str, run: Callable[[Path], Run], filename_prefix: str) -> tuple[Predictor, Image.Image, str]:
+def train_predictor(clip_vision, space: str, image_prompt: str, clips_folder: str, run: Callable[[Path], Run], filename_prefix: str) -> tuple[Predictor, Image.Image, str]:
     """The node: a trained predictor, its loss as a picture, and what to say of it. The file is in models/fabula_motion. run: made of the folder of videos.
 
     Raises: as `train_on_videos`, and what the host raises for an interrupt.
     """
-    if clip_vision is None:
-        raise ValueError(f"{NODE}: input 'clip_vision' is empty: the checkpoint has none in it. Load one with CLIPVisionLoader.")
+    with errors_of(NODE):
+        sight = Sight(clip_vision, space, image_prompt)
     if not clips_folder.strip():
         raise ValueError(f"{NODE}: input 'clips_folder' is empty. Write the folder that holds the videos, in ComfyUI's input folder or with its whole path.")
     caller = Caller(NODE, "input 'clips_folder'")
     folder = folder_paths.get_folder_paths(MOTION)[0]
-    with errors_of(caller):
+    with errors_of(caller.name):
         os.makedirs(folder, exist_ok=True)
     into, stem, counter, subfolder = save_path(NODE, filename_prefix, folder)
-    trained = train_on_videos(lambda: clip_vision, run(Path(folder_paths.get_input_directory(), clips_folder.strip())), user_folder(), _HostsWatch(), caller)
+    trained = train_on_videos(lambda: sight, run(Path(folder_paths.get_input_directory(), clips_folder.strip())), user_folder(), _HostsWatch(), caller)
     name = f"{stem}_{counter:05}_.safetensors"
-    with errors_of(caller):
+    with errors_of(caller.name):
         trained.save(Path(into, name))
     text = f"{os.path.join(subfolder, name)}\n{trained.features}\n{trained.told}"
     return Predictor(name, patcher_of(trained.model)), trained.plot(), text

@@ -148,7 +148,10 @@ class TrainMotionPredictor(io.ComfyNode):
                 io.String.Input("filename_prefix", default="motion", tooltip="The file's name; a number is added, nothing is overwritten."),
                 io.Int.Input("frames", default=16, min=3, max=256, optional=True, tooltip="Frames of a window that is cut from a video."),
                 io.Float.Input("fps", default=4.0, min=0.5, max=60.0, step=0.5, optional=True, tooltip="Frames a second that are looked at: 16 at 4 a second are four seconds."),
-                io.Combo.Input("space", options=list(motion_predictor.READ_SPACES), optional=True, default=SPACES[0], tooltip="Which of CLIP's features."),
+                io.Combo.Input(
+                    "space", options=list(SPACES), optional=True, default=SPACES[0],
+                    tooltip="Which of CLIP's features: pooled for SVD, penultimate for IP-Adapter plus and Wan; projected are an image prompt's own tokens, which are fewer.",
+                ),
                 io.Int.Input("batch_size", default=16, min=1, max=1024, optional=True, tooltip="Windows a step."),
                 io.Float.Input("learning_rate", default=1e-4, min=1e-7, max=1e-1, step=1e-6, optional=True, tooltip="Of AdamW; 1e-4 is the paper's."),
                 io.Int.Input("width", default=1024, min=16, max=4096, optional=True, tooltip="Of the transformer; 1024 is the paper's. Smaller for few videos."),
@@ -156,6 +159,10 @@ class TrainMotionPredictor(io.ComfyNode):
                 io.Int.Input("heads", default=16, min=1, max=64, optional=True, tooltip="Of the transformer; they must divide its width."),
                 io.Int.Input("seed", default=0, min=0, max=2**31 - 1, optional=True, control_after_generate=False, tooltip="Of the start, of what is drawn, and of what is held out."),
                 io.Boolean.Input("bf16", default=False, optional=True, tooltip="Multiplies in bf16: about twice as fast, less memory; graphics cards since about 2020 have it."),
+                io.Combo.Input(
+                    "image_prompt_name", options=["", *image_prompt_file.names()], optional=True, default="",
+                    tooltip="For the space projected: the IP-Adapter in models/ipadapter whose tokens are learned.",
+                ),
             ],
             outputs=[
                 PredictorType.Output(display_name="predictor", tooltip="For Predict Motion."),
@@ -166,12 +173,12 @@ class TrainMotionPredictor(io.ComfyNode):
 
     @classmethod
     def execute(cls, clips_folder: str, clip_vision, steps: int, filename_prefix: str, frames: int = 16, fps: float = 4.0,
-                space: str = motion_predictor.READ_SPACES[0], batch_size: int = 16, learning_rate: float = 1e-4, width: int = 1024, layers: int = 8,
-                heads: int = 16, seed: int = 0, bf16: bool = False) -> io.NodeOutput:
-        check_choices(cls, space=space)
+                space: str = SPACES[0], batch_size: int = 16, learning_rate: float = 1e-4, width: int = 1024, layers: int = 8,
+                heads: int = 16, seed: int = 0, bf16: bool = False, image_prompt_name: str = "") -> io.NodeOutput:
+        check_choices(cls, space=space, image_prompt_name=image_prompt_name)
         settings = Settings(steps=steps, batch=batch_size, rate=learning_rate, seed=seed, bf16=bf16)
-        run = partial(Run, frames=frames, fps=fps, space=space, width=width, layers=layers, heads=heads, settings=settings)
-        predictor, loss, text = train_predictor(clip_vision, clips_folder, run, filename_prefix)
+        run = partial(Run, frames=frames, fps=fps, width=width, layers=layers, heads=heads, settings=settings)
+        predictor, loss, text = train_predictor(clip_vision, space, image_prompt_name, clips_folder, run, filename_prefix)
         return io.NodeOutput(predictor, to_pixels([loss]), ui=ui.PreviewText(text))
 
 

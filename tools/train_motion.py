@@ -27,7 +27,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--clip-vision", required=True, metavar="FILE_OR_NAME", help="in ComfyUI's models/clip_vision, or a file, or a folder with config.json and model.safetensors")
     parser.add_argument("--output", required=True, type=Path, metavar="FILE.safetensors", help="where the predictor goes; ComfyUI looks in models/fabula_motion")
     parser.add_argument("--overwrite", action="store_true", help="replace --output and --plot where they exist")
-    parser.add_argument("--space", choices=("pooled", "penultimate"), default="pooled", help="which of CLIP's features: pooled is what SVD reads")
+    parser.add_argument("--space", choices=("pooled", "penultimate", "projected"), default="pooled", help="which of CLIP's features: pooled is what SVD reads")
+    parser.add_argument("--image-prompt", default="", metavar="NAME", help="for --space projected: the IP-Adapter in ComfyUI's models/ipadapter whose tokens are learned")
     parser.add_argument("--frames", type=int, default=16, help="of a window that is cut from a video")
     parser.add_argument("--fps", type=float, default=4.0, help="frames a second that are looked at")
     parser.add_argument("--steps", type=int, default=2000)
@@ -47,6 +48,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for name in ("fps", "rate"):
         if not 0 < getattr(options, name) < float("inf"):
             parser.error(f"--{name} is {getattr(options, name)}, but must be more than 0")
+    if (options.space == "projected") != bool(options.image_prompt):
+        parser.error("--space projected and --image-prompt go together: projected features are an image prompt's tokens")
     if options.output.suffix != ".safetensors":
         parser.error(f"--output is {options.output}, but must end with .safetensors")
     for name in ("output", "plot"):
@@ -95,7 +98,9 @@ def main() -> int:
 
 def train(options: argparse.Namespace, workers, stop: Stop) -> int:
     from fabula.host.clip_vision_file import load_clip_vision
-    from fabula.host.motion_training import Caller, Run, errors_of, train_on_videos, user_folder
+    from fabula.host.errors import errors_of
+    from fabula.host.motion_training import Caller, Run, train_on_videos, user_folder
+    from fabula.host.sight import Sight
     from fabula.motion.files import written
     from fabula.motion.training import Settings
 
@@ -103,19 +108,20 @@ def train(options: argparse.Namespace, workers, stop: Stop) -> int:
         logging.disable(logging.WARNING)  # the main one says it
     elif workers.count > 1:
         print(f"{workers.count} processes train together.", flush=True)
-    caller, clip_caller = Caller(NAME, "CLIPS_FOLDER"), Caller(f"{NAME}: --clip-vision", "")
+    caller = Caller(NAME, "CLIPS_FOLDER")
     settings = Settings(steps=options.steps, batch=options.batch, rate=options.rate, bf16=options.bf16, seed=options.seed)
-    run = Run(options.clips_folder.resolve(), options.frames, options.fps, options.space, options.width, options.layers, options.heads, settings)
+    run = Run(options.clips_folder.resolve(), options.frames, options.fps, options.width, options.layers, options.heads, settings)
 
-    def clip_vision():
-        with errors_of(clip_caller):
-            return load_clip_vision(options.clip_vision)
+    def sight():
+        with errors_of("--clip-vision"):
+            clip_vision = load_clip_vision(options.clip_vision)
+        return Sight(clip_vision, options.space, options.image_prompt)
 
-    trained = train_on_videos(clip_vision, run, options.resume_folder or user_folder(), Console(workers, stop), caller, workers)
+    trained = train_on_videos(sight, run, options.resume_folder or user_folder(), Console(workers, stop), caller, workers)
     if not workers.main:
         return 0
     print(trained.told, flush=True)
-    with errors_of(caller):
+    with errors_of(NAME):
         output = _free(options.output, options.overwrite)
         output.parent.mkdir(parents=True, exist_ok=True)
         trained.save(output)

@@ -16,8 +16,10 @@ import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
 import comfy.supported_models  # noqa: E402
 from fabula.demo import sizes  # noqa: E402
-from fabula.host import demo_models  # noqa: E402
+from fabula.host import demo_models, folders  # noqa: E402
 from fabula.story.script import parse_story  # noqa: E402
+
+folders.register()
 
 SVD = {
     "image_size": 32, "in_channels": 8, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1], "channel_mult": [1, 2], "transformer_depth": [1, 1],

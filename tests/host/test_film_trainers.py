@@ -49,7 +49,7 @@ def test_vision_then_clips_then_film_and_predictor(folder, monkeypatch, capsys):
     model = models.load_model()
     animated = motion_module.load_motion_module(model, weights.MOTION_MODULE.name, 16, 4, "auto")
     assert animated.get_model_object("model_sampling").sigmas.equal(model.get_model_object("model_sampling").sigmas)  # the file says that it was trained so
-    prompt = image_prompt_file.load_image_prompt("test", weights.IMAGE_PROMPT.name).model
+    prompt = image_prompt_file.load_image_prompt(weights.IMAGE_PROMPT.name).model
     assert prompt.sizes.space == "penultimate" and prompt.tokens(seen.float()).shape == (13, 65, 128)
     assert load_predictor("test", weights.PREDICTOR.name).predict(seen[0], seen[-1], 5, 1.0).shape == (5, 65, 160)
 

@@ -246,7 +246,7 @@ def predict(clip_vision, space, name="", frames=FRAMES):
 def test_projected_features_are_the_prompt_s_tokens(net, folder, clip_vision, name, space):
     """At the keyframes it is the same whether what CLIP sees is projected first or last; between them it is not, for a projection is not linear."""
     plain, projected = predict(clip_vision, space), predict(clip_vision, "projected", name)
-    prompt = load_image_prompt("test", name)
+    prompt = load_image_prompt(name)
     wanted = project(prompt, plain.features)
     assert torch.allclose(projected.features[[0, -1]], wanted[[0, -1]], atol=1e-5)
     assert torch.allclose(projected.features, interpolate(wanted[0], wanted[-1], FRAMES), atol=1e-5) and not torch.allclose(projected.features, wanted, atol=1e-4)

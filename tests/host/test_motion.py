@@ -8,14 +8,18 @@ import comfy.utils
 import folder_paths
 import pytest
 import torch
-from fabula.host import motion_features, motion_predictor, motion_training
+from fabula.host import motion_predictor, motion_training, sight
 from fabula.host.motion_svd import motion_to_svd
 from fabula.host.render import sample
 from fabula.host.transition_latents import transition_latents
 from fabula.motion.checkpoint import save
+from fabula.motion.image_prompt import ImagePrompt
+from fabula.motion.image_prompt import Sizes as ImagePromptSizes
 from fabula.motion.interpolation import interpolate
 from fabula.motion.predictor import MotionPredictor, Sizes
 from fabula.nodes.motion import LoadMotionPredictor, MotionToSVD, PredictMotion, TrainMotionPredictor, TransitionLatents
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 FRAMES, WIDTH = 5, 32
 CLIP = {
@@ -83,7 +87,7 @@ def test_a_trained_predictor_is_loaded_and_used(clip_vision, keyframes, folder):
     with pytest.raises(ValueError, match="Fabula_PredictMotion: input 'predictor' .walk.safetensors. reads CLIP's pooled features. Set input 'space' to pooled"):
         predict(clip_vision, keyframes, "walk.safetensors", space="penultimate")
     save(MotionPredictor(Sizes("pooled", 1, 768, width=WIDTH, layers=1, heads=2)), folder / "other.safetensors")
-    with pytest.raises(ValueError, match="input 'clip_vision' gives 1 tokens of 1024 channels, but input 'predictor' .other.safetensors. reads 1 of 768"):
+    with pytest.raises(ValueError, match="inputs 'clip_vision' and 'space' give 1 tokens of 1024 channels, but input 'predictor' .other.safetensors. reads 1 of 768"):
         predict(clip_vision, keyframes, "other.safetensors")
 
 
@@ -194,8 +198,8 @@ def user(tmp_path, monkeypatch, folder):
 def test_a_predictor_is_trained_kept_and_judged(clip_vision, keyframes, user, monkeypatch):
     options = {"frames": 6, "fps": 4.0, "batch_size": 4, "width": WIDTH, "layers": 1, "heads": 2}
     encoded = []
-    encode = motion_predictor.encode_pictures
-    monkeypatch.setattr(motion_features, "encode_pictures", lambda *given: encoded.append(1) or encode(*given))
+    encode = sight.encode_pictures
+    monkeypatch.setattr(sight, "encode_pictures", lambda *given: encoded.append(1) or encode(*given))
     with torch.inference_mode():  # as the host runs nodes
         output = TrainMotionPredictor.execute("videos", clip_vision, 3, "walk", **options)
         predictor, loss = output.args
@@ -207,6 +211,24 @@ def test_a_predictor_is_trained_kept_and_judged(clip_vision, keyframes, user, mo
     assert loss.shape == (1, 400, 640, 3) and motion_predictor.names()[3:] == ["walk_00001_.safetensors", "walk_00002_.safetensors"]
     motion = predict(clip_vision, keyframes, "walk_00001_.safetensors")[0][0]
     assert torch.isfinite(motion.features).all() and predictor.space == "pooled"
+
+
+def test_a_predictor_of_an_image_prompt_s_tokens_is_trained_and_used(clip_vision, keyframes, user, monkeypatch):
+    (user / "prompts").mkdir()
+    for name, width in (("base.safetensors", 1024), ("other.safetensors", 64)):
+        torch.manual_seed(2)
+        save_file(ImagePrompt(ImagePromptSizes("base", width, 16, 2, (8,))).state_dict(), user / "prompts" / name)
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "ipadapter", ([str(user / "prompts")], {".safetensors"}))
+    options = {"frames": 6, "width": WIDTH, "layers": 1, "heads": 2, "space": "projected"}
+    (predictor, _) = TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", image_prompt_name="base.safetensors", **options).args
+    assert (predictor.space, predictor.patcher.model.sizes.tokens, predictor.patcher.model.sizes.channels) == ("projected", 2, 16)
+    with safe_open(user / "walk_00001_.safetensors", "pt") as file:
+        assert file.metadata()["seen"] == "projected base.safetensors"
+    motion = predict(clip_vision, keyframes, "walk_00001_.safetensors", space="projected", image_prompt_name="base.safetensors")[0][0]
+    assert motion.features.shape == (FRAMES, 2, 16) and not torch.equal(motion.features[2], motion.features[0])
+    for name, words in (("", "input 'image_prompt_name' is empty"), ("other.safetensors", "gives features of 1024 channels, but input 'image_prompt_name' .other.safetensors. reads 64")):
+        with pytest.raises(ValueError, match=f"^Fabula_TrainMotionPredictor: .*{words}"):
+            TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", image_prompt_name=name, **options)
 
 
 def test_an_interrupted_training_goes_on(clip_vision, user, monkeypatch):
@@ -242,7 +264,7 @@ SMALL = {"frames": 6, "fps": 4.0, "batch_size": 4, "width": WIDTH, "layers": 1, 
 
 def count_encoded(monkeypatch, at=None, then=None):
     """The windows that are encoded, as a list that grows; at the `at`th `then` is called."""
-    encoded, encode = [], motion_predictor.encode_pictures
+    encoded, encode = [], sight.encode_pictures
 
     def counted(*given):
         encoded.append(1)
@@ -250,7 +272,7 @@ def count_encoded(monkeypatch, at=None, then=None):
             then()
         return encode(*given)
 
-    monkeypatch.setattr(motion_features, "encode_pictures", counted)
+    monkeypatch.setattr(sight, "encode_pictures", counted)
     return encoded
 
 

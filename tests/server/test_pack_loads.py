@@ -39,7 +39,7 @@ CONTRACT = {  # node id: (required inputs, optional inputs, outputs)
     ),
     "Fabula_TrainMotionPredictor": (
         ["clips_folder", "clip_vision", "steps", "filename_prefix"],
-        ["frames", "fps", "space", "batch_size", "learning_rate", "width", "layers", "heads", "seed", "bf16"], ["FABULA_PREDICTOR", "IMAGE"],
+        ["frames", "fps", "space", "batch_size", "learning_rate", "width", "layers", "heads", "seed", "bf16", "image_prompt_name"], ["FABULA_PREDICTOR", "IMAGE"],
     ),
     "Fabula_PlanTransitions": (["keyframes", "seconds", "fps", "decoder"], [], ["INT", "INT", "FLOAT"]),
     "Fabula_JoinTransitions": (["transitions"], ["keyframes", "match_colours"], ["IMAGE", "INT"]),
