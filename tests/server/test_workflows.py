@@ -12,8 +12,8 @@ WORKFLOWS = sorted((Path(__file__).resolve().parents[2] / "workflows" / "api").g
 FILES = {  # inputs that choose a file, which the user has and this test has not
     ("LoadImage", "image"), ("ImageOnlyCheckpointLoader", "ckpt_name"), ("CheckpointLoaderSimple", "ckpt_name"), ("UNETLoader", "unet_name"),
     ("CLIPLoader", "clip_name"), ("VAELoader", "vae_name"), ("CLIPVisionLoader", "clip_name"),
-    ("Fabula_LoadMotionModule", "motion_module_name"), ("Fabula_ApplyMotion", "image_prompt_name"),
 }
+OURS = {("Fabula_LoadMotionModule", "motion_module_name"), ("Fabula_ApplyMotion", "image_prompt_name")}  # of which only hosts of 2026 ask ahead of a run
 
 
 @pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
@@ -62,15 +62,15 @@ def test_the_host_misses_nothing_but_the_user_s_files(workflow, server):
     for key, errors in answer["node_errors"].items():
         for error in errors["errors"]:
             where = (workflow[key]["class_type"], error["extra_info"].get("input_name"))
-            assert error["type"] in ("value_not_in_list", "custom_validation_failed") and where in FILES, (key, error)
-            missing.add(key)
+            assert error["type"] in ("value_not_in_list", "custom_validation_failed") and where in FILES | OURS, (key, error)
+            missing |= {key} if where in FILES else set()
     assert missing == {key for key, node in workflow.items() if any((node["class_type"], name) in FILES for name in node["inputs"])}
 
 
 def test_each_film_ends_in_one_video(workflow):
     kinds = [node["class_type"] for node in workflow.values()]
     if "Fabula_JoinTransitions" in kinds:
-        assert kinds.count("SaveVideo") == 1 and kinds.count("LoadImage") == 4
+        assert kinds.count("SaveVideo") == 1 and kinds.count("LoadImage") == (0 if "Fabula_Story" in kinds else 4)
 
 
 def test_the_host_runs_once_a_pair_of_keyframes(server):
