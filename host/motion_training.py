@@ -86,8 +86,11 @@ class Trained:
 
     def save(self, path: Path) -> None:
         """The predictor as a file; what the training was kept in goes."""
-        run = self.run
-        notes = {"steps": run.settings.steps, "windows": len(self.features.windows), "errors": self.told.errors, "fps": run.fps, "frames": run.frames, "seen": self.seen}
+        run, last = self.run, self.told.losses[-100:]
+        notes = {
+            "steps": run.settings.steps, "loss": f"{sum(last) / max(1, len(last)):.6g}", "windows": len(self.features.windows), "errors": self.told.errors, "fps": run.fps,
+            "frames": run.frames, "seen": self.seen,
+        }
         save(self.model, path, {name: str(value) for name, value in notes.items()})
         self.kept.unlink(missing_ok=True)
 
