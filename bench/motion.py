@@ -30,9 +30,9 @@ COLUMNS = ("first", "between", "first_cosine", "between_cosine", "ends", "motion
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--semantic-clips", type=int, default=40, help="of each of the four kinds, for the semantic error")
-    parser.add_argument("--film-clips", type=int, default=5, help="of each kind, for the films")
+    parser.add_argument("--film-clips", type=int, default=3, help="of each kind, for the films")
     parser.add_argument("--predictor", default="", help="a file in models/fabula_motion; default: the demo's")
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--cfg", type=float, default=2.0)
     parser.add_argument("--no-cost", action="store_true", help="leave time and memory out")
     parser.add_argument("--sheets", type=Path, help="folder for a sheet of each clip's films")

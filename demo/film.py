@@ -46,7 +46,7 @@ class Studio:
         return Transition(0, "penultimate", features, black)
 
     @torch.inference_mode()
-    def film(self, keyframes: torch.Tensor, motion: Transition, prompt: str = "", seed: int = 1, steps: int = 20, cfg: float = 2.0, weight: float = 1.0, consistent: bool = True) -> torch.Tensor:
+    def film(self, keyframes: torch.Tensor, motion: Transition, prompt: str = "", seed: int = 1, steps: int = 12, cfg: float = 2.0, weight: float = 1.0, consistent: bool = True) -> torch.Tensor:
         """One transition between two keyframes (2, height, width, 3), as frames (frames, height, width, 3) in 0..1.
 
         consistent: with consistent self-attention between the frames, so that who is in them stays the same.
