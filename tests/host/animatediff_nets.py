@@ -1,6 +1,7 @@
 """UNets of the host's own class in SD1.5's layout with few channels, and files of motion modules and image prompts that fit them."""
 
 import comfy.model_base
+import comfy.model_management
 import comfy.model_patcher
 import comfy.supported_models
 import torch
@@ -78,3 +79,18 @@ def parts_of(net):
     unet = net.model.diffusion_model
     found = [(name, id(part)) for name, part in unet.named_modules()]
     return found, [(name, id(part.__dict__["forward"])) for name, part in unet.named_modules() if "forward" in part.__dict__]
+
+
+def with_little_memory(monkeypatch, work):
+    """What `work` gives while models stay outside the device, as --lowvram has them, and the names of those that did."""
+    own, forced = comfy.model_patcher.ModelPatcher.load, []
+
+    def load(self, *args, **kwargs):
+        forced.append(type(self.model).__name__)
+        return own(self, *args, **{**kwargs, "lowvram_model_memory": 1, "full_load": False})
+
+    comfy.model_management.unload_all_models()
+    monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "load", load)
+    found = work()
+    comfy.model_management.unload_all_models()
+    return found, forced

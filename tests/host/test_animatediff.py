@@ -1,14 +1,13 @@
 """AnimateDiff's motion modules in real UNets of the host's, in small: there while the net runs, and gone without a trace."""
 
 import comfy.model_base
-import comfy.model_management
 import comfy.model_patcher
 import comfy.model_sampling
 import comfy.ops
 import folder_paths
 import pytest
 import torch
-from animatediff_nets import CPU, SD15, module_of, near, parts_of, run, sd15, write
+from animatediff_nets import CPU, SD15, module_of, near, parts_of, run, sd15, with_little_memory, write
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.ldm.modules.diffusionmodules.util import make_beta_schedule
 from comfy.patcher_extension import WrappersMP
@@ -315,16 +314,8 @@ def test_with_consistent_attention_both_have_their_effect(animated, net):
 
 
 def test_weights_that_stay_outside_the_device_give_the_same(animated, monkeypatch):
-    expected, own, forced = run(animated), comfy.model_patcher.ModelPatcher.load, []
-
-    def with_little_memory(self, *args, **kwargs):
-        forced.append(type(self.model).__name__)
-        return own(self, *args, **{**kwargs, "lowvram_model_memory": 1, "full_load": False})  # what --lowvram leads to
-
-    comfy.model_management.unload_all_models()
-    monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "load", with_little_memory)
-    found = run(animated)
-    comfy.model_management.unload_all_models()
+    expected = run(animated)
+    found, forced = with_little_memory(monkeypatch, lambda: run(animated))
     assert "MotionModule" in forced and near(found, expected)
 
 

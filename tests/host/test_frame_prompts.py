@@ -1,17 +1,13 @@
 """IP-Adapter with tokens of each frame's own, in real UNets of the host's, in small."""
 
-import json
-
-import comfy.clip_vision
 import comfy.context_windows
 import comfy.model_base
-import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
 import folder_paths
 import pytest
 import torch
-from animatediff_nets import CONTEXT, CPU, FEATURES, module_of, near, prompt_of, run, sd15, write
+from animatediff_nets import CONTEXT, CPU, FEATURES, module_of, near, prompt_of, run, sd15, with_little_memory, write
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode
@@ -25,6 +21,7 @@ from fabula.host.motion_predictor import Transition
 from fabula.motion.interpolation import interpolate
 from fabula.nodes.animatediff import ApplyMotion
 from fabula.nodes.motion import LoadMotionPredictor, PredictMotion
+from small_clip import clip_vision_of
 
 FRAMES, TOKENS = 4, 5
 CLIP = {
@@ -40,12 +37,7 @@ def net():
 
 @pytest.fixture(scope="module")
 def clip_vision(tmp_path_factory):
-    config = tmp_path_factory.mktemp("clip") / "config.json"
-    config.write_text(json.dumps(CLIP))
-    made = comfy.clip_vision.ClipVisionModel(config)
-    torch.manual_seed(5)
-    made.load_sd({name: torch.randn_like(value) * (0.1 if value.ndim > 1 else 0.5) for name, value in made.get_sd().items()})
-    return made
+    return clip_vision_of(CLIP, tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture()
@@ -332,14 +324,6 @@ def test_predictions_that_are_refused(folder, clip_vision, net):
 
 def test_weights_that_stay_outside_the_device_give_the_same(net, folder, monkeypatch):
     patched = apply(net, transition())
-    expected, own, forced = run(patched), comfy.model_patcher.ModelPatcher.load, []
-
-    def with_little_memory(self, *args, **kwargs):
-        forced.append(type(self.model).__name__)
-        return own(self, *args, **{**kwargs, "lowvram_model_memory": 1, "full_load": False})  # what --lowvram leads to
-
-    comfy.model_management.unload_all_models()
-    monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "load", with_little_memory)
-    found = run(patched)
-    comfy.model_management.unload_all_models()
+    expected = run(patched)
+    found, forced = with_little_memory(monkeypatch, lambda: run(patched))
     assert "ImagePrompt" in forced and near(found, expected)

@@ -1,8 +1,5 @@
 """Keyframes to predicted features and on to a real SVD network of the host's, in small."""
 
-import json
-
-import comfy.clip_vision
 import comfy.model_management
 import comfy.utils
 import folder_paths
@@ -20,6 +17,7 @@ from fabula.motion.predictor import MotionPredictor, Sizes
 from fabula.nodes.motion import LoadMotionPredictor, MotionToSVD, PredictMotion, TrainMotionPredictor, TransitionLatents
 from safetensors import safe_open
 from safetensors.torch import save_file
+from small_clip import clip_vision_of
 
 FRAMES, WIDTH = 5, 32
 CLIP = {
@@ -30,12 +28,7 @@ CLIP = {
 
 @pytest.fixture(scope="module")
 def clip_vision(tmp_path_factory):
-    config = tmp_path_factory.mktemp("clip") / "config.json"
-    config.write_text(json.dumps(CLIP))
-    made = comfy.clip_vision.ClipVisionModel(config)
-    torch.manual_seed(5)
-    made.load_sd({name: torch.randn_like(value) * (0.1 if value.ndim > 1 else 0.5) for name, value in made.get_sd().items()})
-    return made
+    return clip_vision_of(CLIP, tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture()
