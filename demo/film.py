@@ -12,7 +12,7 @@ from ..host.encode_story import encode_story
 from ..host.image_prompt import apply_motion
 from ..host.motion_predictor import Transition
 from ..host.render import sample
-from ..host.sight import encode_pictures
+from ..host.sight import Sight
 from ..host.story_rows import KEY
 from ..host.transition_latents import transition_latents
 from ..story.model import Panel, Story
@@ -25,7 +25,6 @@ NODE = "demo"
 class Studio:
     """The demo's models, loaded once. animated: with its motion module."""
 
-    model: object
     animated: object
     clip: object
     vae: object
@@ -33,17 +32,15 @@ class Studio:
 
     @classmethod
     def load(cls) -> Studio:
-        model = models.load_model()
-        animated = motion_module.load_motion_module(model, weights.MOTION_MODULE.name, 16, 4, "auto")
-        return cls(model, animated, models.load_clip(), models.load_vae(), models.load_clip_vision())
+        animated = motion_module.load_motion_module(models.load_model(), weights.MOTION_MODULE.name, 16, 4, "auto")
+        return cls(animated, models.load_clip(), models.load_vae(), models.load_clip_vision())
 
     def see(self, pictures: torch.Tensor, space: str = "penultimate") -> torch.Tensor:
         """(pictures, height, width, 3) in 0..1 to (pictures, tokens, channels)."""
-        return encode_pictures(self.clip_vision, pictures, space)
+        return Sight(self.clip_vision, space).see(pictures)
 
     def transition(self, features: torch.Tensor) -> Transition:
-        black = self.see(torch.zeros(1, 256, 256, 3))[0]
-        return Transition(0, "penultimate", features, black)
+        return Transition(0, "penultimate", features, Sight(self.clip_vision, "penultimate").nothing())
 
     @torch.inference_mode()
     def film(self, keyframes: torch.Tensor, motion: Transition, prompt: str = "", seed: int = 1, steps: int = 12, cfg: float = 2.0, weight: float = 1.0, consistent: bool = True) -> torch.Tensor:

@@ -21,7 +21,6 @@ class Pose:
 
 
 STANDING_LEGS = (((-0.02, 0.5), (-0.06, 0.95)), ((0.02, 0.5), (0.06, 0.95)))
-HANGING_ARM = ((-0.12, 0.46), (-0.14, 0.92))
 POSES: dict[str, Pose] = {
     "waving": Pose(0.97, 0.0, STANDING_LEGS, (((-0.28, 0.42), (-0.34, 0.86)), ((0.46, -0.12), (0.56, -0.66)))),
     "running": Pose(

@@ -9,7 +9,7 @@ import torch
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_patcher import ModelPatcher
-from comfy.patcher_extension import CallbacksMP
+from comfy.patcher_extension import WrappersMP
 
 from ..motion.image_prompt import ImagePrompt, attend
 from .errors import errors_of
@@ -68,7 +68,7 @@ def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: flo
             f"{NODE}: input 'image_prompt_name': {name} is of another family than input 'model': it has {len(sizes.layers)} layers, the model {len(places)}. "
             "Choose one of the checkpoint's family, SD1.5 or SDXL."
         )
-    given = torch.stack([*motion.features, nothing(motion)])
+    given = torch.stack([*motion.features, motion.nothing])
     if motion.space == "projected":
         if motion.features.shape[-1] != sizes.context:
             raise ValueError(f"{NODE}: input 'motion' has tokens of {motion.features.shape[-1]} channels, {name} makes {sizes.context}. Use one image prompt in both nodes.")
@@ -82,11 +82,9 @@ def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: flo
         tokens = project(patcher, given)
     clone = model.clone()
     clone.set_additional_models(KEY, [*clone.get_additional_models_with_key(KEY), patcher])  # one node behind another: both act
-    sampling = model.get_model_object("model_sampling")
     always = start_percent <= 0 and end_percent >= 1
-    span = None if always else (sampling.percent_to_sigma(start_percent), sampling.percent_to_sigma(end_percent))
-    prompt = FramePrompt(patcher.model, tokens[:-1], tokens[-1], weight, mode == MODES[1], span)
-    clone.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, prompt.forget)
+    prompt = FramePrompt(patcher.model, tokens[:-1], tokens[-1], weight, mode == MODES[1], None if always else (start_percent, end_percent))
+    clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, prompt.sample)
     replaced = clone.model_options.setdefault("transformer_options", {}).get("patches_replace", {})
     before = replaced.get("attn2", {})
     ours = {key: prompt.layer(number, before.get(key, before.get(key[:2]))) for number, (key, _) in enumerate(places)}
@@ -94,25 +92,34 @@ def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: flo
     return clone
 
 
-def nothing(motion: Transition) -> torch.Tensor:
-    """What stands for no picture at all, (tokens, channels): zeros for pooled features, as the base kind was trained; else what CLIP sees in a black picture."""
-    return torch.zeros_like(motion.black) if motion.space == "pooled" else motion.black
-
-
 class FramePrompt:
-    """The tokens of one transition in the layers of a UNet. tokens: (frames, prompt tokens, context). none: (prompt tokens, context), for the negative. span: the sigmas
-    between which it is there, high and low; None: all."""
+    """The tokens of one transition in the layers of a UNet. tokens: (frames, prompt tokens, context). none: (prompt tokens, context), for the negative. percents: of the
+    sampling, between which it is there; None: all of it."""
 
-    def __init__(self, model: ImagePrompt, tokens: torch.Tensor, none: torch.Tensor, weight: float, one_softmax: bool, span: tuple[float, float] | None) -> None:
-        self._model, self._weight, self._one_softmax, self._span = model, weight, one_softmax, span
+    def __init__(self, model: ImagePrompt, tokens: torch.Tensor, none: torch.Tensor, weight: float, one_softmax: bool, percents: tuple[float, float] | None) -> None:
+        self._model, self._weight, self._one_softmax, self._percents = model, weight, one_softmax, percents
         self._tokens = torch.cat([tokens, none[None]])  # (frames + 1, prompt tokens, context)
         self._frames = len(tokens)
         self.forget()
 
-    def forget(self, *_) -> None:
+    def forget(self) -> None:
         """What is kept for the layers of one sampling."""
         self._moved: torch.Tensor | None = None
         self._sigma: tuple[torch.Tensor | None, float] = (None, 0.0)
+        self._span: tuple[float, float] | None = None
+        self._positive: dict[object, bool] = {}
+
+    def sample(self, executor, *args, **kwargs):
+        """The host's wrapper of one sampling. Only now is it known which schedule the model has, and which conditionings are positive: not all guiders call the net with those first."""
+        guider = executor.class_obj
+        self._positive = {entry["uuid"]: name == "positive" for name, entries in guider.conds.items() for entry in entries or () if "uuid" in entry}
+        if self._percents:
+            sampling = guider.model_patcher.get_model_object("model_sampling")
+            self._span = tuple(sampling.percent_to_sigma(percent) for percent in self._percents)
+        try:
+            return executor(*args, **kwargs)
+        finally:
+            self.forget()
 
     def layer(self, number: int, previous):
         """The host's attn2 replacement for the layer `number` of the file: (q, k, v, extra_options) to the layer's output before to_out. previous: what another pack
@@ -148,7 +155,9 @@ class FramePrompt:
             self._moved = self._tokens.to(q)  # once, and not in every layer of every step
         shown = self._moved[:-1] if window is None else self._moved[window]
         none = self._moved[-1:].expand(frames, -1, -1)
-        return torch.cat([none if kind else shown for kind in extra_options.get("cond_or_uncond") or [0]])
+        kinds = extra_options.get("cond_or_uncond") or [0]
+        names = extra_options.get("uuids") or [None] * len(kinds)
+        return torch.cat([shown if self._positive.get(name, kind == 0) else none for name, kind in zip(names, kinds)])
 
     def _current(self, sigmas: torch.Tensor) -> float:
         """The current sigma as a number, read from the device once and not in every layer."""

@@ -22,14 +22,14 @@ from .sight import Sight
 class Transition:
     """What the socket FABULA_MOTION carries, one a transition.
 
-    index: from 0. space: of the features, "projected" being the tokens of an image prompt. features: (frames, tokens, channels), the keyframes' own first and last. black: what stands for no picture, (tokens,
-    channels), which is what CLIP sees in a black one.
+    index: from 0. space: of the features, "projected" being the tokens of an image prompt. features: (frames, tokens, channels), the keyframes' own first and last. nothing: what stands for no picture, (tokens,
+    channels).
     """
 
     index: int
     space: str
     features: torch.Tensor
-    black: torch.Tensor
+    nothing: torch.Tensor
 
     @property
     def frames(self) -> int:

@@ -35,11 +35,13 @@ class Sight:
         return self._project(encode_pictures(self.clip_vision, pictures, self._prompt.model.sizes.space))
 
     def nothing(self) -> torch.Tensor:
-        """What stands for no picture, (tokens, channels): what CLIP sees in a black one; for the tokens of a base prompt, which was trained so, no features at all."""
+        """What stands for no picture, (tokens, channels), as image prompts were trained: zeros for pooled features, else what CLIP sees in a black picture."""
         black = torch.zeros(1, 64, 64, 3)
-        if self._prompt is None or self._prompt.model.sizes.space != "pooled":
-            return self.see(black)[0]
-        return self._project(torch.zeros_like(encode_pictures(self.clip_vision, black, "pooled")))[0]
+        space = self.space if self._prompt is None else self._prompt.model.sizes.space
+        features = encode_pictures(self.clip_vision, black, space)
+        if space == "pooled":
+            features = torch.zeros_like(features)
+        return (features if self._prompt is None else self._project(features))[0]
 
     def _project(self, features: torch.Tensor) -> torch.Tensor:
         wanted = self._prompt.model.sizes.features

@@ -17,6 +17,6 @@ def transition_latents(node: str, vae, keyframes: torch.Tensor, frames: int) -> 
     encoded = torch.cat([vae.encode(keyframe[None, ..., :3]) for keyframe in keyframes])
     if encoded.ndim != 4:
         raise ValueError(f"{node}: input 'vae' makes latents of shape {tuple(encoded.shape)}, those of a video model. Use the VAE of an SD1.5 or SDXL checkpoint.")
-    tau = torch.linspace(0, 1, frames)[:, None, None, None]
+    tau = torch.linspace(0, 1, frames, device=encoded.device)[:, None, None, None]
     mask = ((tau > 0) & (tau < 1)).float().expand(frames, 1, *encoded.shape[2:]).clone()
     return [{"samples": torch.lerp(start, end, tau), "noise_mask": mask.clone()} for start, end in zip(encoded, encoded[1:])]

@@ -84,5 +84,6 @@ class MotionPredictor(nn.Module):
 
 def fourier(tau: Tensor) -> Tensor:
     """(frames,) times to (frames, 32) sines and cosines of 1/2 to 64 half turns over a transition: any number of frames has its places."""
-    angles = tau[:, None].double() * math.pi * 2.0 ** torch.linspace(-1, 6, _FREQUENCIES, device=tau.device, dtype=torch.float64)
-    return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
+    # On the CPU: not all devices have float64.
+    angles = tau.cpu()[:, None].double() * math.pi * 2.0 ** torch.linspace(-1, 6, _FREQUENCIES, dtype=torch.float64)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).float().to(tau.device)

@@ -58,7 +58,7 @@ class PredictMotion(io.ComfyNode):
                 PredictorType.Input("predictor", tooltip="From Load Motion Predictor."),
                 io.ClipVision.Input("clip_vision", tooltip="The CLIP vision model that the decoder knows: ViT-H for SVD."),
                 io.Image.Input("keyframes", tooltip="The pictures that the film goes through, such as the panels of a story; at least two."),
-                io.Int.Input("frames", default=14, min=2, max=4096, tooltip="Frames of a transition, its two keyframes included."),
+                io.Int.Input("frames", default=16, min=2, max=4096, tooltip="Frames of a transition, its two keyframes included."),
                 io.Float.Input("strength", default=1.0, min=0.0, max=4.0, step=0.05, tooltip="0: linear interpolation. 1: what the predictor says."),
                 io.Combo.Input(
                     "space", options=list(SPACES), optional=True, default=SPACES[0],

@@ -98,6 +98,7 @@ def main() -> int:
 
 def train(options: argparse.Namespace, workers, stop: Stop) -> int:
     from fabula.host.clip_vision_file import load_clip_vision
+    from fabula.host import folders
     from fabula.host.errors import errors_of
     from fabula.host.motion_training import Caller, Run, train_on_videos, user_folder
     from fabula.host.sight import Sight
@@ -108,6 +109,7 @@ def train(options: argparse.Namespace, workers, stop: Stop) -> int:
         logging.disable(logging.WARNING)  # the main one says it
     elif workers.count > 1:
         print(f"{workers.count} processes train together.", flush=True)
+    folders.register()
     caller = Caller(NAME, "CLIPS_FOLDER")
     settings = Settings(steps=options.steps, batch=options.batch, rate=options.rate, bf16=options.bf16, seed=options.seed)
     run = Run(options.clips_folder.resolve(), options.frames, options.fps, options.width, options.layers, options.heads, settings)

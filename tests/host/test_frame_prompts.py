@@ -4,13 +4,16 @@ import comfy.context_windows
 import comfy.model_base
 import comfy.model_patcher
 import comfy.ops
+import comfy.sample
+import comfy.samplers
 import folder_paths
 import pytest
 import torch
-from animatediff_nets import CONTEXT, CPU, FEATURES, module_of, near, prompt_of, run, sd15, with_little_memory, write
+from animatediff_nets import CONTEXT, CPU, FEATURES, conditioning, module_of, near, prompt_of, run, sd15, with_little_memory, write
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode
+from comfy_extras.nodes_custom_sampler import Guider_DualCFG
 from fabula.host import folders, image_prompt
 from fabula.host.consistent_attention import Options
 from fabula.host.consistent_attention import apply as share
@@ -129,11 +132,23 @@ def test_without_weight_nothing_is_done(net, folder, mode):
 def test_the_negative_sees_nothing(net, folder):
     """A black picture, or no features at all for the base kind."""
     motion = transition()
-    other = Transition(0, motion.space, motion.features, motion.black + 1)
+    other = Transition(0, motion.space, motion.features, motion.nothing + 1)
     assert not torch.allclose(run(apply(net, motion)), run(apply(net, other)), atol=1e-3)
     assert torch.equal(run(apply(net, motion), cfg=1.0), run(apply(net, other), cfg=1.0))
-    pooled = transition("pooled")
-    assert torch.equal(run(apply(net, pooled, "base.safetensors")), run(apply(net, Transition(0, "pooled", pooled.features, pooled.black + 1), "base.safetensors")))
+
+
+def test_the_negative_is_the_negative_also_where_a_guider_sends_it_first(net, folder):
+    """With the negative in the middle too, dual guidance is plain guidance."""
+    patched = apply(net, transition())
+    positive, negative = conditioning(5), conditioning(6)
+    guider = Guider_DualCFG(patched)
+    guider.set_conds(positive, negative, negative)
+    guider.set_cfg(2.5, 1.7)
+    latent = torch.zeros(FRAMES, 4, 8, 8)
+    sigmas = comfy.samplers.calculate_sigmas(patched.get_model_object("model_sampling"), "normal", 2)
+    with torch.inference_mode():
+        found = guider.sample(comfy.sample.prepare_noise(latent, 1), latent, comfy.samplers.sampler_object("euler"), sigmas, seed=1)
+    assert near(found, run(patched))
 
 
 def test_positive_and_negative_apart_give_the_same(net, folder, monkeypatch):
@@ -263,7 +278,7 @@ def test_each_transition_gets_a_model_and_the_file_is_read_once(net, folder, mon
 
 def test_nothing_is_kept_when_a_run_has_ended_or_failed(net, folder):
     patched = apply(net, transition())
-    kept = patched.get_all_callbacks(comfy.model_patcher.CallbacksMP.ON_CLEANUP)[0].__self__
+    kept = patched.wrappers[WrappersMP.OUTER_SAMPLE][image_prompt.KEY][0].__self__
     run(patched)
     assert kept._moved is None
     with pytest.raises(ValueError, match="Fabula_ApplyMotion: the latent has 5 frames, but input 'motion' 4. Give Fabula_TransitionLatents, or the empty latent, as many 'frames'"):

@@ -54,7 +54,8 @@ def test_each_transition_goes_from_keyframe_to_keyframe(clip_vision, keyframes, 
     motion, total = predict(clip_vision, keyframes, space=space)
     assert total == 2 * (FRAMES - 1) + 1 and [each.index for each in motion] == [0, 1]
     for number, each in enumerate(motion):
-        assert each.features.shape == (FRAMES, *shape) and each.black.shape == shape and each.frames == FRAMES
+        assert each.features.shape == (FRAMES, *shape) and each.nothing.shape == shape and each.frames == FRAMES
+        assert bool(each.nothing.any()) == (space != "pooled")  # as image prompts of the base kind were trained
         assert torch.allclose(each.features, interpolate(ends[number], ends[number + 1], FRAMES), atol=1e-5)
 
 
@@ -132,7 +133,7 @@ def test_held_frames_come_out_of_the_sampler_as_they_went_in(vae, keyframes, mod
 def svd_inputs(clip_vision, keyframes, vae, features=None, augmentation=0.0):
     motion = predict(clip_vision, keyframes)[0][0]
     if features is not None:
-        motion = motion_predictor.Transition(0, "pooled", features(motion.features), motion.black)
+        motion = motion_predictor.Transition(0, "pooled", features(motion.features), motion.nothing)
     return MotionToSVD.execute(motion, vae, keyframes, 64, 64, 6, 127, augmentation).args
 
 
