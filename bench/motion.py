@@ -21,7 +21,6 @@ from pathlib import Path
 
 from side_by_side import in_host, machine, peak_bytes, ratio, shown
 
-FRAMES = 13
 GROUPS = ("straight", "curved", "journey")
 ALONE = "predictor, without consistent attention"
 COLUMNS = ("first", "between", "first_cosine", "between_cosine", "ends", "motion", "progress", "path", "true")
@@ -37,6 +36,8 @@ def main() -> int:
     parser.add_argument("--no-cost", action="store_true", help="leave time and memory out")
     parser.add_argument("--sheets", type=Path, help="folder for a sheet of each clip's films")
     options = parser.parse_args()
+    if options.film_clips < 1 or options.semantic_clips < max(5, options.film_clips):
+        parser.error("--film-clips must be at least 1, --semantic-clips at least 5 and as many: the films are some of these clips")
     in_host()
     run(options)
     return 0
@@ -45,7 +46,7 @@ def main() -> int:
 def run(options: argparse.Namespace) -> None:
     import torch
     from fabula.demo import clip_dataset, weights
-    from fabula.demo.clips import PATHS, draw_clip
+    from fabula.demo.clips import FRAMES, PATHS, draw_clip
     from fabula.demo.film import Studio
     from fabula.demo.reader import load_reader
     from fabula.host import folders
@@ -139,6 +140,7 @@ def verdict(errors, films) -> None:
 
 def tell_cost(seconds, studio, drawn, options) -> None:
     import torch
+    from fabula.demo.clips import FRAMES
 
     share = statistics.median(seconds["predict"]) / statistics.median(seconds["draw"])
     print(f"A transition of {FRAMES} frames: {statistics.median(seconds['predict']):.2f} s predicting, {statistics.median(seconds['draw']):.1f} s drawing ({options.steps} steps): "
@@ -164,7 +166,7 @@ def save_sheet(path: Path, made) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet = Image.new("RGB", (FRAMES * 128, len(made) * 128))
+    sheet = Image.new("RGB", (max(map(len, made.values())) * 128, len(made) * 128))
     for row, film in enumerate(made.values()):
         for column, frame in enumerate(to_images(film)):
             sheet.paste(frame.resize((128, 128)), (column * 128, row * 128))

@@ -9,6 +9,7 @@ from random import Random
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -67,8 +68,6 @@ def make_shard(folder: Path, index: int, side: int, encode) -> Path:
 
 
 def load_shards(folder: Path) -> Clips:
-    from safetensors import safe_open
-
     paths = sorted(folder.glob("clips_*.safetensors"))
     if not paths:
         raise FileNotFoundError(f"There are no clips in {folder}. Draw them first: train_demo.py clips.")

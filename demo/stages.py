@@ -232,7 +232,7 @@ def train_predictor(folder: Path, seed: int = 1, steps: int = PREDICTOR_STEPS) -
 
     # Nobody walks backwards in this world, and what is shown at every fourth frame is learned in a tenth of the time.
     settings = Settings(steps=steps, batch=8, rate=6e-4, bf16=True, seed=seed, held_out=0.08, backwards=0.0, strides=(1, 2, 2, 3, 3, 3, 4, 4, 4, 4))
-    predictor, log = train(features, torch.arange(len(features)), Sizes("penultimate", *features.shape[2:], **sizes.PREDICTOR), settings, folder / "predictor.pt", on_step)
+    predictor, log = train(features, torch.arange(len(features)), Sizes("penultimate", *features.shape[2:], **sizes.PREDICTOR), settings, folder / f"predictor_{seed}_{steps}.pt", on_step, DEVICE)
     print(log)
     weights.PREDICTOR.parent.mkdir(parents=True, exist_ok=True)
     save(predictor.half(), weights.PREDICTOR, {"seed": str(seed), "steps": str(steps), "clips": str(len(features)), "errors": repr(log.errors), **_machine()})

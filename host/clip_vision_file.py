@@ -23,7 +23,7 @@ def load_clip_vision(name: str) -> comfy.clip_vision.ClipVisionModel:
     try:
         found = _from_folder(path) if path.is_dir() else comfy.clip_vision.load(str(path))
     except Exception as error:  # safetensors, torch and the host raise many classes for a file that is damaged
-        raise ValueError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
+        raise ValueError(f"{path} cannot be read ({type(error).__name__}: {error}). Load the file anew, or name another.") from error
     if found is None:
         raise ValueError(f"{path} is no CLIP vision model that ComfyUI knows. Take one that CLIPVisionLoader loads.")
     return found

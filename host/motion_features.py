@@ -69,7 +69,7 @@ def read_features(sight: Sight, videos: Sequence[Path], frames: int, fps: float,
             clips += [number] * len(windows)
             keys.append(f"{file.name} {len(windows)}")
     if not rows:
-        raise ValueError(f"no window of {frames} frames at {fps:g} a second can be used. {report}")
+        raise ValueError(f"no window of {frames} frames at {fps:g} a second can be used. Put longer videos there that move, or choose fewer frames or more a second. {report}")
     return Features(torch.cat(rows), torch.tensor(clips), report, before, key(into.name, *keys))
 
 

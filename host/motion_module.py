@@ -193,7 +193,7 @@ def _read(name: str) -> tuple[MotionModule, dict[str, str]]:
         module = MotionModule(channels, positions, comfy.ops.manual_cast, dtype=first.dtype, device=comfy.model_management.unet_offload_device())
         module.load_state_dict(weights)
     except Exception as error:  # whatever a file that is cut short or of another kind makes the readers raise
-        raise ValueError(f"{NODE}: input 'motion_module_name': {name} is no motion module of AnimateDiff's, or damaged ({shorten(str(error), 200)}).") from error
+        raise ValueError(f"{NODE}: input 'motion_module_name': {name} is no motion module of AnimateDiff's, or damaged ({shorten(str(error), 200)}). Load it anew, or choose another: mm_sd_v15_v2, v3_sd15_mm, mm_sdxl.") from error
     return module.eval(), notes
 
 

@@ -64,6 +64,12 @@ def names() -> list[str]:
     return [*MODES, *folder_paths.get_filename_list(MOTION)]
 
 
+def changed(name: str) -> float:
+    """When the file of a predictor was written; what a node's result depends on beside its name."""
+    path = None if name in MODES else folder_paths.get_full_path(MOTION, name)
+    return Path(path).stat().st_mtime if path else 0.0
+
+
 def load_predictor(node: str, name: str) -> Predictor:
     """Raises: ValueError for a file that is not there or cannot be read."""
     if name in MODES:

@@ -155,6 +155,15 @@ class _HostsWatch:
         self.bar.update_absolute(done, total)
 
 
+def videos_now(clips_folder: str) -> list[str]:
+    """The videos of the node's folder as they are, by which the host sees that there are others; empty where there are none, of which the training tells."""
+    try:
+        found = find_videos(Path(folder_paths.get_input_directory(), clips_folder.strip()))
+        return [f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}" for path in found]
+    except (ValueError, OSError):
+        return []
+
+
 def train_predictor(clip_vision, space: str, image_prompt: str, clips_folder: str, run: Callable[[Path], Run], filename_prefix: str) -> tuple[Predictor, Image.Image, str]:
     """The node: a trained predictor, its loss as a picture, and what to say of it. The file is in models/fabula_motion. run: made of the folder of videos.
 

@@ -49,7 +49,7 @@ class Report:
 def find_videos(folder: Path) -> list[Path]:
     """All videos and animated pictures below a folder, sorted. Raises: ValueError where there is no folder, or none in it."""
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder.")
+        raise ValueError(f"{folder} is no folder. Write one that holds videos.")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES and path.is_file())
     if not found:
         raise ValueError(f"{folder} has no videos. Put files such as .mp4, .webm or animated .webp there.")

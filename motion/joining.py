@@ -50,6 +50,15 @@ def join(transitions: Sequence[Tensor], keyframes: Tensor | None = None, match_c
     return torch.cat([*parts, keyframes[-1:].to(parts[0])])
 
 
+def one_batch(keyframes: Sequence[Tensor]) -> Tensor:
+    """Keyframes that come as several batches, (some, height, width, channels) each. Raises: ValueError for sizes that differ."""
+    sizes = {tuple(each.shape[1:]) for each in keyframes}
+    if len(sizes) > 1:
+        told = ", ".join(f"{width} x {height}" for height, width, _ in sorted(sizes))
+        raise ValueError(f"keyframes: they are of several sizes, {told} pixels. Scale them to that of the transitions.")
+    return torch.cat(list(keyframes))
+
+
 def match(frames: Tensor, start: Tensor, end: Tensor) -> Tensor:
     """A transition, (frames, height, width, channels), with the colours that its first and last frame have where they are the keyframes `start` and
     `end`, (height, width, channels)."""

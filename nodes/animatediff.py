@@ -53,8 +53,8 @@ class ApplyMotion(io.ComfyNode):
             is_input_list=True,
             inputs=[
                 io.Model.Input("model", tooltip="From Load Motion Module, or a model that another pack animates."),
-                MotionType.Input("motion", tooltip="From Predict Motion, in the space that the image prompt reads: pooled for the base kind, penultimate for plus."),
-                io.Combo.Input("image_prompt_name", options=image_prompt_file.names(), tooltip="An IP-Adapter of the model's family, base or plus, in models/ipadapter."),
+                MotionType.Input("motion", tooltip="From Predict Motion, in the space that the image prompt reads: pooled for the base kind, penultimate for plus and full; or projected."),
+                io.Combo.Input("image_prompt_name", options=image_prompt_file.names(), tooltip="An IP-Adapter of the model's family, base, plus or full, in models/ipadapter."),
                 io.Float.Input("weight", default=1.0, min=0.0, max=5.0, step=0.05, tooltip="How much the frames listen to their pictures beside the text. 0: not at all."),
                 io.Combo.Input(
                     "mode", options=list(MODES), optional=True, default=MODES[0],

@@ -12,9 +12,9 @@ from ..host import image_prompt_file, motion_predictor
 from ..host.motion_predictor import predict_motion
 from ..host.images import to_pixels
 from ..host.motion_svd import motion_to_svd
-from ..host.motion_training import Run, train_predictor
+from ..host.motion_training import Run, train_predictor, videos_now
 from ..host.transition_latents import transition_latents
-from ..motion.joining import join
+from ..motion.joining import join, one_batch
 from ..motion.predictor import SPACES
 from ..motion.timeline import DECODERS, film_frames, nearest_length
 from ..motion.training import Settings
@@ -42,6 +42,10 @@ class LoadMotionPredictor(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, predictor_name: str) -> float:
+        return motion_predictor.changed(predictor_name)
+
+    @classmethod
     def execute(cls, predictor_name: str) -> io.NodeOutput:
         return io.NodeOutput(motion_predictor.load_predictor("Fabula_LoadMotionPredictor", predictor_name))
 
@@ -62,7 +66,7 @@ class PredictMotion(io.ComfyNode):
                 io.Float.Input("strength", default=1.0, min=0.0, max=4.0, step=0.05, tooltip="0: linear interpolation. 1: what the predictor says."),
                 io.Combo.Input(
                     "space", options=list(SPACES), optional=True, default=SPACES[0],
-                    tooltip="Which of CLIP's features: pooled, one a picture, is what SVD reads; penultimate what IP-Adapter plus and Wan read; projected are an image prompt's own tokens.",
+                    tooltip="Which of CLIP's features: pooled, one a picture, is what SVD reads; penultimate what IP-Adapter plus and full and Wan read; projected are an image prompt's own tokens.",
                 ),
                 io.Combo.Input(
                     "image_prompt_name", options=["", *image_prompt_file.names()], optional=True, default="",
@@ -119,7 +123,7 @@ class MotionToSVD(io.ComfyNode):
                 io.Int.Input("height", default=576, min=16, max=8192, step=8, tooltip="Height of the film in pixels."),
                 io.Int.Input("fps", default=6, min=1, max=1024, tooltip="What SVD is told: frames a second."),
                 io.Int.Input("motion_bucket_id", default=127, min=1, max=1023, tooltip="How much shall move."),
-                io.Float.Input("augmentation_level", default=0.0, min=0.0, max=10.0, step=0.01, tooltip="Noise on the start frame: more, and the film keeps less to it."),
+                io.Float.Input("augmentation_level", default=0.0, min=0.0, max=10.0, step=0.01, tooltip="Noise on the keyframes: more, and the film keeps less to them."),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="One row a frame."),
@@ -170,6 +174,10 @@ class TrainMotionPredictor(io.ComfyNode):
             ],
             is_output_node=True,
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, clips_folder: str = "", **_) -> list[str]:
+        return videos_now(clips_folder)  # a video that was added is trained on
 
     @classmethod
     def execute(cls, clips_folder: str, clip_vision, steps: int, filename_prefix: str, frames: int = 16, fps: float = 4.0,
@@ -240,9 +248,9 @@ class JoinTransitions(io.ComfyNode):
 
     @classmethod
     def execute(cls, transitions, keyframes=None, match_colours=(False,)) -> io.NodeOutput:
-        pictures = None if not keyframes or keyframes[0] is None else torch.cat(list(keyframes))
+        given = [each for each in keyframes or () if each is not None]
         try:
-            film = join(transitions, pictures, match_colours[0])
+            film = join(transitions, one_batch(given) if given else None, match_colours[0])
         except ValueError as error:
             raise ValueError(f"Fabula_JoinTransitions: input {error}") from error
         return io.NodeOutput(film, len(film))

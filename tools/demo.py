@@ -45,14 +45,14 @@ def main() -> int:
         kept = Path(tempfile.mkdtemp(prefix="fabula-")) if options.keep else None
         print("[fabula] starting ComfyUI ...", flush=True)
         with Server(kept) as server:
-            started = time.monotonic()
-            made: dict[str, list[File]] = {}
+            started, count, folder = time.monotonic(), 0, None
             for workflow in workflows:  # what they have in common is made once: the host remembers it
-                made.update(asyncio.run(make(server, workflow)))
+                made = asyncio.run(make(server, workflow))
+                folder = folder or new_folder(options.output)
+                for path in write(made, folder):  # at once: what is finished is kept, whatever comes
+                    print(path)
+                    count += 1
             seconds = time.monotonic() - started
-        folder = new_folder(options.output)
-        for path in write(made, folder):
-            print(path)
     except (ServerError, OSError, ValueError, aiohttp.ClientError) as error:
         print(f"\n[fabula] {error}", file=sys.stderr)
         return 1
@@ -62,7 +62,7 @@ def main() -> int:
     finally:
         if kept:
             print(f"[fabula] the server's folder is {kept}")
-    print(f"[fabula] {sum(map(len, made.values()))} files in {seconds:.0f} s, in {folder}")
+    print(f"[fabula] {count} files in {seconds:.0f} s, in {folder}")
     return 0
 
 
@@ -146,18 +146,26 @@ def new_folder(parent: Path) -> Path:
 
 
 def write(made: dict[str, list[File]], folder: Path) -> list[Path]:
-    """Writes panels, pages, the film and, where there are both kinds of panels, the sheet that compares them."""
+    """Writes panels, pages, the film and, where there are both kinds of panels, the sheet that compares them. What has the name already stays, and the new one gets another."""
     paths = []
     for name, files in made.items():
         stem = "panel" if name == "with" else name
         for number, file in enumerate(files, start=1):
             numbered = name in ROWS or len(files) > 1
-            paths.append(folder / f"{stem}{f'_{number}' if numbered else ''}{file.suffix}")
+            paths.append(free(folder / f"{stem}{f'_{number}' if numbered else ''}{file.suffix}"))
             paths[-1].write_bytes(file.data)
     if all(made.get(name) for name in ROWS):
-        paths.append(folder / "sheet.png")
+        paths.append(free(folder / "sheet.png"))
         sheet(made).save(paths[-1])
     return paths
+
+
+def free(path: Path) -> Path:
+    """`path`, or one with a number where there is such a file."""
+    number, found = 2, path
+    while found.exists():
+        number, found = number + 1, path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
 
 
 def sheet(made: dict[str, list[File]]):

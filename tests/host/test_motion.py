@@ -207,6 +207,14 @@ def test_a_predictor_is_trained_kept_and_judged(clip_vision, keyframes, user, mo
     assert torch.isfinite(motion.features).all() and predictor.space == "pooled"
 
 
+def test_the_host_trains_again_where_a_video_was_added(user):
+    before = TrainMotionPredictor.fingerprint_inputs(clips_folder="videos", steps=3)
+    assert before == TrainMotionPredictor.fingerprint_inputs(clips_folder="videos") and len(before) == 4
+    (user / "videos" / "0.webp").rename(user / "videos" / "other.webp")
+    assert TrainMotionPredictor.fingerprint_inputs(clips_folder="videos") != before
+    assert TrainMotionPredictor.fingerprint_inputs(clips_folder="none") == []  # told when it runs
+
+
 def test_a_predictor_of_an_image_prompt_s_tokens_is_trained_and_used(clip_vision, keyframes, user, monkeypatch):
     (user / "prompts").mkdir()
     for name, width in (("base.safetensors", 1024), ("other.safetensors", 64)):

@@ -97,6 +97,7 @@ def test_ctrl_c_keeps_it_and_the_next_run_goes_on(world):
 @pytest.mark.parametrize(("more", "options", "words"), [
     ((), {"videos": "clip"}, r"^tools/train_motion.py: CLIPS_FOLDER: .*clip has no videos"), (("--heads", "3"), {}, "tools/train_motion.py: a width of 16 cannot be divided among 3 heads"),
     (("--clip-vision", "no_such"), {}, "tools/train_motion.py: --clip-vision: no_such is no file, and not in models/clip_vision"),
+    (("--space", "projected", "--image-prompt", "no_such"), {}, "tools/train_motion.py: input 'image_prompt_name' is 'no_such', which is not in models/ipadapter"),
 ])
 def test_what_is_wrong_is_named_without_a_traceback(world, more, options, words):
     done = call(world, "wrong.safetensors", "--steps", "2", *more, **options)

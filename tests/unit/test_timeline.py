@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fabula.motion.joining import join, match
+from fabula.motion.joining import join, match, one_batch
 from fabula.motion.timeline import DECODERS, film_frames, keyframe_places, nearest_length
 
 
@@ -89,3 +89,10 @@ def test_pictures_of_one_colour_do_not_explode():
 def test_what_cannot_be_joined_is_named(transitions, keyframes, match_colours, words):
     with pytest.raises(ValueError, match=words):
         join(transitions, keyframes, match_colours)
+
+
+def test_keyframes_may_come_in_several_batches_of_one_size():
+    whole = torch.rand(3, 4, 6, 3)
+    assert torch.equal(one_batch([whole[:1], whole[1:]]), whole)
+    with pytest.raises(ValueError, match="keyframes: they are of several sizes, 6 x 4, 8 x 4 pixels. Scale them"):
+        one_batch([whole, torch.rand(1, 4, 8, 3)])

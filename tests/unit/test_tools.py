@@ -260,6 +260,12 @@ def test_a_second_page_has_a_name_of_its_own(tmp_path):
     assert [path.name for path in paths] == ["page_1.png", "page_2.png"]
 
 
+def test_workflows_that_save_by_one_name_keep_both(tmp_path):
+    first, second = (demo.write({"page": [picture(colour)]}, tmp_path)[0] for colour in ("red", "blue"))
+    assert (first.name, second.name) == ("page.png", "page-2.png")
+    assert [Image.open(path).getpixel((0, 0)) for path in (first, second)] == [(255, 0, 0), (0, 0, 255)]
+
+
 @pytest.mark.parametrize(
     "text, complaint", [("{", "not JSON"), ('{"nodes": [], "links": []}', "API form"), ("[]", "API form")]
 )
