@@ -30,7 +30,7 @@ from .samples import save_samples
 from .workers import DEVICE
 
 VAE_STEPS, DECODER_STEPS, UNET_STEPS, READER_STEPS, IDENTITY_STEPS = 1600, 1600, 40000, 800, 4600
-VISION_STEPS, FILM_STEPS, PREDICTOR_STEPS = 2000, 4000, 3000
+VISION_STEPS, FILM_STEPS, PREDICTOR_STEPS = 2000, 5400, 3000
 
 
 def train_vae(folder: Path, seed: int = 1, steps: int = VAE_STEPS) -> None:
