@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 
 
@@ -20,6 +21,8 @@ def written(path: Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
+    except torch.cuda.OutOfMemoryError:
+        raise  # a RuntimeError too, of a card and not of a disk
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise classes of their own for a full disk
         raise OSError(f"{path} cannot be written ({_reason(error)}). Make room on its disk, or allow writing there, and run it again: what was finished before is kept.") from error
     finally:

@@ -7,9 +7,8 @@ from comfy_api.latest import io
 from ..host import image_prompt_file, motion_module
 from ..host.image_prompt import MODES, apply_to_each
 from .choices import check_choices
+from .motion import CATEGORY
 from .types import MotionType
-
-CATEGORY = "Fabula/motion"
 
 
 class LoadMotionModule(io.ComfyNode):

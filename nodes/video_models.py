@@ -9,9 +9,8 @@ from ..host.motion_wan import apply_motion_to_wan
 from ..host.two_way_svd import two_way_svd
 from ..motion.two_way import FUSIONS
 from .choices import check_choices
+from .motion import CATEGORY
 from .types import MotionType
-
-CATEGORY = "Fabula/motion"
 
 
 class TwoWaySVD(io.ComfyNode):

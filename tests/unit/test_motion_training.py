@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fabula.motion.checkpoint import load, save
+from fabula.motion.files import written
 from fabula.motion.predictor import Sizes
 from fabula.motion.training import Log, Settings, draw, has_bf16, train
 
@@ -175,3 +176,9 @@ def test_windows_are_seen_forwards_alone_and_at_several_lengths():
 def test_strides_that_miss_an_end_or_all_between_are_refused(stride):
     with pytest.raises(ValueError, match=f"strides \\[{stride}\\] do not fit windows of 13 frames"):
         train(torch.randn(4, 13, 1, 2), torch.arange(4), Sizes("pooled", 1, 2, 8, 1, 2), Settings(steps=1, strides=(stride,)))
+
+
+def test_a_full_card_is_not_told_as_a_full_disk(tmp_path):
+    with pytest.raises(torch.cuda.OutOfMemoryError), written(tmp_path / "state"):
+        raise torch.cuda.OutOfMemoryError("of a card")
+    assert not list(tmp_path.iterdir())
