@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from .captions import character_words
@@ -71,10 +71,10 @@ def load_shards(folder: Path) -> Clips:
     paths = sorted(folder.glob("clips_*.safetensors"))
     if not paths:
         raise FileNotFoundError(f"There are no clips in {folder}. Draw them first: train_demo.py clips.")
-    found = [load_file(path) for path in paths]
-    texts = []
+    found, texts = [], []
     for path in paths:
         with safe_open(path, "pt") as file:
+            found.append({name: file.get_tensor(name) for name in file.keys()})
             texts += file.metadata()["texts"].split("\n")
     kinds = [KINDS[number] for shard in found for number in shard["kinds"].tolist()]
     return Clips(torch.cat([shard["latents"] for shard in found]), torch.cat([shard["pixels"] for shard in found]), kinds, texts)
@@ -88,5 +88,3 @@ def to_pixels(drawn: list[Image.Image]) -> Tensor:
 def small(drawn: list[Image.Image], side: int) -> Tensor:
     """(frames, 3, side, side) uint8."""
     return torch.stack([torch.from_numpy(np.array(each.resize((side, side), Image.Resampling.BICUBIC))).permute(2, 0, 1) for each in drawn])
-
-

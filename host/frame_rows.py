@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from .consistent_attention import KEY as CONSISTENT
+
 
 def rows_a_cond(x: torch.Tensor, transformer_options: dict) -> int:
     """Rows of each conditioning in a batch: the host sends those of positive and negative together, or alone."""
@@ -20,7 +22,7 @@ def frame_window(transformer_options: dict) -> list[int] | None:
 
 def refuse_other_rows(node: str, transformer_options: dict) -> None:
     """Raises: ValueError where consistent attention cuts the rows into tiles or adds a character's: they are a story's panels then and not a clip's frames."""
-    for options in transformer_options.get("fabula_consistent_attention", ()):
+    for options in transformer_options.get(CONSISTENT, ()):
         if options.mode != "batch" or options.character is not None:
             cause = "a 'character'" if options.mode == "batch" else f"'mode' {options.mode}"
             raise ValueError(

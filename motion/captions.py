@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from .timeline import keyframe_places
+
 _GAP = Fraction(2, 25)  # seconds between two texts, so that the eye sees that they change: two frames of a cinema film
 _LARGEST_GAP = 4  # a gap is no more than one part in so many of the text ahead of it
 
@@ -58,7 +60,7 @@ def find_places(text: str, keyframes: int, frames: int) -> list[int]:
             f"frames: {frames} are no film of {keyframes} keyframes with transitions of one length; that would have {fitting}. Name the keyframes' panels in "
             "'panels', or the frames at which they stand in 'places'."
         )
-    return [number * length for number in range(keyframes)]
+    return keyframe_places(keyframes, length + 1)
 
 
 def _read_places(text: str, keyframes: int, frames: int) -> list[int]:
