@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import timedelta
 
 PATIENCE = timedelta(days=7)  # the others wait while the main process encodes all videos
@@ -52,9 +53,17 @@ def make_workers(on_cpu: bool):
     return Launched(state.process_index, state.num_processes)
 
 
-def leave() -> None:
-    """What was joined, after the last message."""
-    if launched() > 1:
+def leave(code: int) -> int:
+    """The exit status of a process alone. One of several ends here with it, after the last message.
+
+    torch's threads outlive the group, and one that wakes while Python before 3.14 shuts down aborts the process: its work done, the launcher would call it failed.
+    """
+    if launched() == 1:
+        return code
+    if code == 0:
         from accelerate import PartialState
 
         PartialState().destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -79,10 +79,13 @@ def main() -> int:
     from comfy.cli_args import args
 
     workers = processes.make_workers(args.cpu)
+    return processes.leave(attempt(options, workers, stop))
+
+
+def attempt(options: argparse.Namespace, workers, stop: Stop) -> int:
+    """The exit status of training, what goes wrong told."""
     try:
-        code = train(options, workers, stop)
-        processes.leave()
-        return code
+        return train(options, workers, stop)
     except KeyboardInterrupt:
         _tell(workers, "stopped. What was encoded and trained is kept: the same command goes on.")
         return INTERRUPTED
