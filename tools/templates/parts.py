@@ -1,0 +1,42 @@
+"""What several workflows have in common: a story that is encoded, drawn and put on pages."""
+
+from __future__ import annotations
+
+from .graph import BLUE, BROWN, GREEN, PURPLE, Group, Node, Output, Workflow
+
+STORY_WIDTH = 520
+
+
+def story_group(workflow: Workflow, characters: str | Output, panels: str | Output, size: tuple[int, int], clip: Output, style: str = "(No style)", negative: str = "", tall: int = 560, **encode) -> tuple[Node, Node]:
+    """The story and its prompts: (Story, Encode Story)."""
+    group = workflow.group("Story", GREEN, STORY_WIDTH)
+    story = group.add("Fabula_Story", "Story", tall, characters=characters, panels=panels, style=style, negative=negative)
+    width, height = size
+    return story, group.add("Fabula_EncodeStory", "Encode Story", clip=clip, story=story[0], width=width, height=height, **encode)
+
+
+def draw_group(workflow: Workflow, title: str, model: Output, encoded: Node, vae: Output, *, steps: int = 30, cfg: float = 6.0, sampler: str = "dpmpp_2m", scheduler: str = "karras", seed: int = 1, **consistent) -> tuple[Group, Node, Node]:
+    """The panels, drawn with consistent attention: (group, the sampler, the pictures)."""
+    group = workflow.group(title, PURPLE)
+    patch = group.add("Fabula_ConsistentAttention", "Consistent Attention", model=model, **consistent)
+    sampler_node = group.add(
+        "KSampler", "Draw the panels", model=patch[0], positive=encoded[0], negative=encoded[1], latent_image=encoded[2],
+        seed=seed, steps=steps, cfg=cfg, sampler_name=sampler, scheduler=scheduler, denoise=1.0,
+    )
+    return group, sampler_node, group.add("VAEDecode", "VAE Decode", samples=sampler_node[0], vae=vae)
+
+
+def save_panels(group: Group, images: Output, prefix: str = "fabula/panel") -> Node:
+    return group.add("SaveImage", "Save the panels", 320, images=images, filename_prefix=prefix)
+
+
+def page_group(workflow: Workflow, images: Output, story: Node, *, file_format: str = "png", prefix: str = "fabula/comic", layout: str = "grid", page_width: int = 1600, font_size: int = 32, **page) -> Group:
+    """Comic pages of the panels, saved; their pictures are shown too."""
+    group = workflow.group("Pages", BROWN, 420)
+    pages = group.add("Fabula_ComicPage", "Comic Page", images=images, layout=layout, page_width=page_width, font="(built-in)", font_size=font_size, seed=0, story=story[0], **page)
+    group.add("Fabula_SaveComic", "Save Comic", 500, pages=pages[0], filename_prefix=prefix, format=file_format)
+    return group
+
+
+def models_group(workflow: Workflow, width: int = 360) -> Group:
+    return workflow.group("Models", BLUE, width)
