@@ -1,15 +1,10 @@
 """The pack in the real frontend, in a browser."""
 
-import sys
-from pathlib import Path
-
 import environment
 import pytest
+from chromium import Chromium, find_chromium
+from frontend import FrontendPage
 from server import Server
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from chromium import Chromium, find_chromium  # noqa: E402
 
 environment.stop_like_ctrl_c()  # a cancelled run shall not leave its server or its browser behind
 PICTURES = environment.ROOT / "output" / "browser"
@@ -18,7 +13,6 @@ PICTURES = environment.ROOT / "output" / "browser"
 @pytest.fixture(scope="session")
 def server():
     with Server() as running:
-        running.post_json("/settings", {"Comfy.TutorialCompleted": True})  # else the templates stand over the canvas
         yield running
 
 
@@ -30,9 +24,7 @@ def frontend(request, tmp_path_factory):
         pytest.skip("there is no Chromium on this machine")
     server = request.getfixturevalue("server")  # not started in vain
     with Chromium(program, tmp_path_factory.mktemp("profile")) as browser:
-        page = browser.open(server.url)
-        page.wait("window.app?.graph && window.LiteGraph?.registered_node_types.Fabula_Story", timeout=180)
-        yield page
+        yield FrontendPage.open(browser, server).page
 
 
 @pytest.fixture()

@@ -1,0 +1,114 @@
+"""The shipped workflows in the real frontend: they open whole, are laid out, and run from the Run button."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from frontend import FrontendPage
+
+FOLDER = Path(__file__).resolve().parents[2] / "workflows"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+FRONTEND_S_OWN = {("PreviewAny", "preview")}  # widgets that are no inputs of the node
+
+BOXES = """return app.graph.nodes.map((node) => {
+  const [x, y, width, height] = node.boundingRect;
+  return { title: node.title, x, y, width, height };
+})"""
+BOXES_NODES_2 = """const { scale, offset } = app.canvas.ds;
+const canvas = app.canvas.canvas.getBoundingClientRect();
+return app.graph.nodes.map((node) => {
+  const { left, top, width, height } = document.querySelector(`[data-node-id="${node.id}"]`).getBoundingClientRect();
+  return { title: node.title, x: (left - canvas.left) / scale - offset[0], y: (top - canvas.top) / scale - offset[1], width: width / scale, height: height / scale };
+})"""
+GROUPS = "return app.graph.groups.map((group) => { const [x, y, width, height] = group.boundingRect; return { title: group.title, x, y, width, height }; })"
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes 2.0"])
+def opened(request, frontend):
+    page = FrontendPage(frontend)
+    page.use(nodes_2=request.param)
+    page.nodes_2 = request.param
+    yield page
+    page.use(nodes_2=False)
+    page.page.run("app.graph.clear()")
+
+
+def workflow(name: str, folder: Path = FOLDER) -> dict:
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_opens_whole_and_is_what_the_queue_gets(name, opened, picture):
+    opened.page.errors.clear()
+    opened.load(workflow(name))
+    opened.show_all()
+    picture()
+    unknown = opened.page.run("return app.graph.nodes.filter((node) => node.has_errors || !LiteGraph.registered_node_types[node.type]).map((node) => node.type)")
+    assert not unknown, "red nodes"
+    assert queued(opened.prompt()) == queued(workflow(name, FOLDER / "api"))
+    ours = [(text, file) for text, file in opened.page.errors if "/extensions/fabula/" in text + file]
+    assert not ours
+
+
+def queued(prompt: dict) -> dict:
+    """Without what the frontend alone knows."""
+    return {
+        key: (node["class_type"], node["_meta"]["title"], {name: value for name, value in node["inputs"].items() if (node["class_type"], name) not in FRONTEND_S_OWN})
+        for key, node in prompt.items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_nodes_stand_in_their_groups_and_not_on_one_another(name, opened):
+    opened.load(workflow(name))
+    opened.show_all()
+    nodes = opened.page.run(BOXES_NODES_2 if opened.nodes_2 else BOXES)
+    groups = opened.page.run(GROUPS)
+    for one, other in combinations(nodes, 2):
+        assert not overlap(one, other), (one, other)
+    for one, other in combinations(groups, 2):
+        assert not overlap(one, other), (one, other)
+    for node in nodes:
+        assert any(inside(node, group) for group in groups), node
+
+
+def overlap(one: dict, other: dict) -> bool:
+    return all(one[at] + 1 < other[at] + other[size] and other[at] + 1 < one[at] + one[size] for at, size in (("x", "width"), ("y", "height")))
+
+
+def inside(node: dict, group: dict) -> bool:
+    return all(group[at] <= node[at] + 1 and node[at] + node[size] <= group[at] + group[size] + 1 for at, size in (("x", "width"), ("y", "height")))
+
+
+def test_its_links_go_from_left_to_right(opened):
+    for name in NAMES:
+        given = workflow(name)
+        left = {node["id"]: node["pos"][0] for node in given["nodes"]}
+        assert all(left[source] <= left[target] for _, source, _, target, _, _ in given["links"]), name
+
+
+def test_the_template_browser_shows_them_with_their_pictures(opened, picture):
+    page = opened.page
+    page.run("await app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.wait("[...document.querySelectorAll('.p-dialog *')].some((each) => each.childElementCount === 0 && each.textContent.trim().toLowerCase() === 'fabula')")
+    page.run("[...document.querySelectorAll('.p-dialog *')].find((each) => each.childElementCount === 0 && each.textContent.trim().toLowerCase() === 'fabula').click()")
+    page.wait("document.querySelectorAll('.p-dialog img[src*=\"workflow_templates/fabula/\"]').length > 5")
+    picture()
+    page.run("document.querySelectorAll('.p-dialog-close-button').forEach((button) => button.click())")
+
+
+def test_the_demo_runs_from_the_run_button_to_pictures(opened, picture):
+    page = opened.page
+    opened.load(workflow("demo_story"))
+    page.run("app.graph.nodes.filter((node) => node.type === 'KSampler').forEach((node) => { node.widgets.find((each) => each.name === 'steps').value = 4; })")
+    x, y = page.run(
+        "const button = [...document.querySelectorAll('button')].find((each) => each.textContent.trim() === 'Run');"
+        "const { left, top, width, height } = button.getBoundingClientRect(); return [left + width / 2, top + height / 2];"
+    )
+    page.click(x, y)
+    shown = "app.nodeOutputs[app.graph.nodes.find((node) => node.title === title).id]?.images?.length"
+    assert page.wait(shown, timeout=120, title="Panels, with") == 6
+    assert page.wait(shown, timeout=60, title="Page") == 1
+    opened.show_all()
+    picture()
