@@ -73,6 +73,32 @@ def test_the_director_s_example_is_a_story():
     assert len(parse_story(characters, panels, "(No style)", "").panels) == 3
 
 
+def is_story(characters: str, panels: str) -> bool:
+    try:
+        return bool(parse_story(characters, panels, "(No style)", "").panels)
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*/zh.md")), ids=lambda page: page.parent.name)
+def test_every_script_of_a_translated_page_is_right(page):
+    """Characters by themselves, panels with the characters of the page or with those that the tests have."""
+    fences = re.findall(r"```(characters|panels)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    casts = [text for field, text in fences if field == "characters"]
+    for field, text in fences:
+        if field == "characters":
+            assert is_story(text, "[NC] a house"), text
+        else:
+            assert any(is_story(cast, text) for cast in [*casts, CAST]), text
+
+
+def test_a_translated_page_has_the_examples_of_the_english_one():
+    for page in DOCS.glob("*/zh.md"):
+        texts = [path.read_text(encoding="utf-8") for path in (page, DOCS / f"{page.parent.name}.md")]
+        fields = [re.findall(r"^```(\w+)$", text, re.MULTILINE) for text in texts]
+        assert fields[0] == fields[1], page.parent.name
+
+
 def nodes_of_the_pack() -> set[str]:
     sources = (DOCS.parents[1] / "nodes").glob("*.py")
     return {name for source in sources for name in re.findall(r'node_id="(\w+)"', source.read_text(encoding="utf-8"))}
