@@ -1,6 +1,7 @@
 """The pack in the real frontend, in a browser."""
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import environment
@@ -23,15 +24,27 @@ def server():
 
 
 @pytest.fixture(scope="session")
-def frontend(request, tmp_path_factory):
-    """The page of the frontend, ready to be used."""
+def open_frontend(request, tmp_path_factory):
+    """`with open_frontend() as page:` is the page of the frontend in a browser of its own, ready to be used."""
     program = find_chromium()
     if not program:
         pytest.skip("there is no Chromium on this machine")
     server = request.getfixturevalue("server")  # not started in vain
-    with Chromium(program, tmp_path_factory.mktemp("profile")) as browser:
-        page = browser.open(server.url)
-        page.wait("window.app?.graph && window.LiteGraph?.registered_node_types.Fabula_Story", timeout=180)
+
+    @contextmanager
+    def opened():
+        with Chromium(program, tmp_path_factory.mktemp("profile")) as browser:
+            page = browser.open(server.url)
+            page.wait("window.app?.graph && window.LiteGraph?.registered_node_types.Fabula_Story", timeout=180)
+            yield page
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def frontend(open_frontend):
+    """The page that most tests share."""
+    with open_frontend() as page:
         yield page
 
 
