@@ -63,7 +63,7 @@ def words():
 
 
 @pytest.fixture(scope="module")
-def chinese(server, open_frontend):
+def chinese(open_frontend, server):
     server.post_json("/settings", {"Comfy.Locale": "zh"})
     try:
         with open_frontend() as page:

@@ -15,7 +15,8 @@ SECTIONS = {  # what stands under them: inputs, outputs, an example, and errors 
 }
 PATHS = {"en": "{}.md", "zh": "{}/zh.md"}
 BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
-ENTRY = re.compile(r"^- (\*\*[^*\n]+\*\*(?:\s*(?:,|，|、|and|和)\s*\*\*[^*\n]+\*\*)*)", re.MULTILINE)
+NAME = BOLD.pattern + r"(?:\s*\([^()\n]*\)|\s*（[^（）\n]*）)*"  # with its range and default
+ENTRY = re.compile(rf"^- {NAME}(?:\s*(?:,|，|、|and|和)\s*{NAME})*", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,8 @@ def sections(text: str) -> dict[str, str]:
 
 
 def named(section: str) -> set[str]:
-    """What a section's entries are about: `- **width**, **height**: ...`."""
-    return {name for entry in ENTRY.findall(section) for name in BOLD.findall(entry)}
+    """What a section's entries are about: `- **width** (64 to 8192), **height**: ...`."""
+    return {name for entry in ENTRY.finditer(section) for name in BOLD.findall(entry[0])}
 
 
 def tell(wrong: dict) -> str:

@@ -66,13 +66,10 @@ def test_chinese_has_every_input_and_output_and_no_other(nodes):
     assert not wrong, "\n".join(f"{name}: {what}" for name, what in wrong.items())
 
 
-def test_nothing_is_left_in_english(object_info):
-    """A name or an option may be what Chinese users, too, write in Latin letters, such as VAE; not the id, which is in small letters."""
-    english = dict(texts(write_locales.english(object_info)))
-    left = [
-        (where, text) for where, text in texts(locale("zh"))
-        if not CHINESE.search(text) and (PROSE.search(where) or text == english.get(where) or not text[:1].isupper())
-    ]
+def test_nothing_is_left_in_english():
+    """The name of an input or output may be what Chinese users, too, write in Latin letters, such as VAE; not its id, in small letters."""
+    said = [(where, text) for where, text in texts(locale("zh")) if "/options/" not in where and not CHINESE.search(text)]
+    left = [(where, text) for where, text in said if PROSE.search(where) or not text[:1].isupper()]
     assert not left, "\n".join(map(str, left))
 
 
