@@ -135,6 +135,11 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def hover(self, x: float, y: float) -> None:
+        """The pointer comes to rest there; tooltips are for pointers that have moved."""
+        for step in (2, 1, 0):
+            self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + step, y=y)
+
     def press(self, key: str, code: int, modifiers: int = 0) -> None:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, modifiers=modifiers)

@@ -1,5 +1,7 @@
 """The pack in the real frontend, in a browser."""
 
+from contextlib import contextmanager
+
 import environment
 import pytest
 from chromium import Chromium, find_chromium
@@ -17,14 +19,26 @@ def server():
 
 
 @pytest.fixture(scope="session")
-def frontend(request, tmp_path_factory):
-    """The page of the frontend, ready to be used."""
+def open_frontend(request, tmp_path_factory):
+    """`with open_frontend() as page:` is the page of the frontend in a browser of its own, ready to be used."""
     program = find_chromium()
     if not program:
         pytest.skip("there is no Chromium on this machine")
     server = request.getfixturevalue("server")  # not started in vain
-    with Chromium(program, tmp_path_factory.mktemp("profile")) as browser:
-        yield FrontendPage.open(browser, server).page
+
+    @contextmanager
+    def opened():
+        with Chromium(program, tmp_path_factory.mktemp("profile")) as browser:
+            yield FrontendPage.open(browser, server).page
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def frontend(open_frontend):
+    """The page that most tests share."""
+    with open_frontend() as page:
+        yield page
 
 
 @pytest.fixture()
