@@ -46,7 +46,10 @@ class FrontendPage:
         self.page.run("await app.loadGraphData(workflow)", workflow=workflow)
         self.page.wait("app.graph.nodes.length === count", count=len(workflow["nodes"]))
         self.settle()
-        self.page.run("document.querySelectorAll('.p-dialog-close-button').forEach((button) => button.click())")
+        self.close_dialogs()
+
+    def close_dialogs(self) -> None:
+        self.page.run("document.querySelectorAll('.p-dialog-close-button, [role=dialog] [aria-label=Close]').forEach((button) => button.click())")
         self.settle()
 
     def settle(self, milliseconds: int = 700) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from frontend import FrontendPage
+from write_thumbnails import SIZE as THUMBNAIL
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -88,14 +89,23 @@ def test_its_links_go_from_left_to_right(opened):
         assert all(left[source] <= left[target] for _, source, _, target, _, _ in given["links"]), name
 
 
+DIALOG = """window.fabulaDialog = {
+  word(text) { return [...document.querySelectorAll("[role=dialog] *")].find((each) => each.childElementCount === 0 && each.textContent.trim() === text); },
+  get pictures() { return [...document.querySelectorAll("[role=dialog] img")]; },
+};"""
+
+
 def test_the_template_browser_shows_them_with_their_pictures(opened, picture):
     page = opened.page
+    page.run(DIALOG)
     page.run("await app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    page.wait("[...document.querySelectorAll('.p-dialog *')].some((each) => each.childElementCount === 0 && each.textContent.trim().toLowerCase() === 'fabula')")
-    page.run("[...document.querySelectorAll('.p-dialog *')].find((each) => each.childElementCount === 0 && each.textContent.trim().toLowerCase() === 'fabula').click()")
-    page.wait("document.querySelectorAll('.p-dialog img[src*=\"workflow_templates/fabula/\"]').length > 5")
+    page.wait("Boolean(fabulaDialog.word('fabula'))")
+    page.run("fabulaDialog.word('fabula').click()")
+    page.wait("fabulaDialog.pictures.length > 3 && fabulaDialog.pictures.every((each) => each.naturalWidth === width)", width=THUMBNAIL[0])
     picture()
-    page.run("document.querySelectorAll('.p-dialog-close-button').forEach((button) => button.click())")
+    page.run("fabulaDialog.word(name).scrollIntoView(); fabulaDialog.word(name).click()", name="film_animatediff")
+    page.wait("app.graph.nodes.some((node) => node.type === 'Fabula_ApplyMotion')")
+    opened.close_dialogs()
 
 
 def test_the_demo_runs_from_the_run_button_to_pictures(opened, picture):

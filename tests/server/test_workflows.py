@@ -2,6 +2,7 @@
 
 import io
 import json
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,14 @@ def test_the_host_runs_once_a_pair_of_keyframes(server):
     assert failure(entry) is None
     frames = [Image.open(io.BytesIO(server.view(each))).getpixel((0, 0)) for each in entry["outputs"]["10"]["images"]]
     assert frames == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+
+
+def test_the_host_offers_all_of_them_with_a_picture_each(server):
+    names = {path.stem for path in FOLDER.glob("*.json")}
+    assert set(server.get_json("/workflow_templates")["fabula"]) == names == {path.stem for path in WORKFLOWS}
+    for name in names:
+        for suffix in ("json", "jpg"):
+            with urllib.request.urlopen(f"{server.url}/api/workflow_templates/fabula/{name}.{suffix}", timeout=30) as answer:
+                data = answer.read()
+        picture = Image.open(io.BytesIO(data))
+        assert picture.size == (720, 480) and max(high - low for low, high in picture.getextrema()) > 100
