@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ class Machine(NamedTuple):
     home: Path
     variables: dict[str, str]
     user: dict
+    uncaptured: Callable  # shows what is printed while it runs, and not only where a test fails
 
     def run(self, *command: str, timeout: float = HOURS) -> str:
         """What a command says, which is printed too, with its time. Fails the test where the command does."""
@@ -38,13 +40,14 @@ class Machine(NamedTuple):
             command, cwd=self.checkout, env=self.variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
             encoding="utf-8", errors="replace", start_new_session=True, **self.user,
         )
-        print(f"$ {' '.join(command)}\n{done.stdout}\n[{time.monotonic() - started:.0f} s, exit code {done.returncode}]", flush=True)
+        with self.uncaptured():
+            print(f"\n$ {' '.join(command)}\n{done.stdout}\n[{time.monotonic() - started:.0f} s, exit code {done.returncode}]", flush=True)
         assert done.returncode == 0, f"{' '.join(command)} failed; the end of what it said:\n{done.stdout[-4000:]}"
         return done.stdout
 
 
 @pytest.fixture(scope="module")
-def machine(capfd_disabled):
+def machine(pytestconfig):
     if not (environment.ROOT / ".git").exists():
         pytest.skip("this is no git checkout")
     folder = Path(tempfile.mkdtemp(prefix="fabula-fresh-"))
@@ -61,7 +64,8 @@ def machine(capfd_disabled):
             (home / ".config" / "pip").mkdir(parents=True)
             shutil.copy(settings, home / ".config" / "pip")
         variables |= {"PATH": without_environment(os.environ["PATH"]), "HOME": str(home), "TMPDIR": str(temporary)}
-        yield Machine(checkout, home, variables, own(folder))
+        capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+        yield Machine(checkout, home, variables, own(folder), capture.global_and_fixture_disabled)
     finally:
         subprocess.run(["chmod", "-R", "u+w", str(folder)], check=False)
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,13 +84,6 @@ def own(folder: Path) -> dict:
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-
-
-@pytest.fixture(scope="module")
-def capfd_disabled(pytestconfig):
-    """Shows what runs while it runs."""
-    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        yield
 
 
 def contents(folder: Path) -> dict[str, str]:
