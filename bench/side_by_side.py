@@ -63,10 +63,14 @@ def time_in_turns(ways: dict[str, Callable[[], object]], repeats: int) -> dict[s
 
 def ratio(above: list[float], below: list[float], draws: int = 1000) -> tuple[float, float, float]:
     """Median of the ratios round by round, with its 95 % interval over rounds."""
-    pairs = [a / b for a, b in zip(above, below)]
+    return middle([a / b for a, b in zip(above, below)], draws)
+
+
+def middle(values: list[float], draws: int = 1000) -> tuple[float, float, float]:
+    """Their median, with its 95 % interval."""
     rng = Random(0)
-    medians = sorted(statistics.median(rng.choices(pairs, k=len(pairs))) for _ in range(draws))
-    return statistics.median(pairs), medians[int(0.025 * draws)], medians[int(0.975 * draws)]
+    medians = sorted(statistics.median(rng.choices(values, k=len(values))) for _ in range(draws))
+    return statistics.median(values), medians[int(0.025 * draws)], medians[int(0.975 * draws)]
 
 
 def shown(value: tuple[float, float, float]) -> str:

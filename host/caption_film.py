@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import InputImpl, Types
@@ -99,7 +101,9 @@ class SubtitledVideo(InputImpl.VideoFromComponents):
             return super().save_to(path, format=format, codec=codec, metadata=metadata, **more)
         suffix = "" if isinstance(path, io.IOBase) else Path(path).suffix
         suffix = suffix or "." + (Types.VideoContainer.get_extension(format) or "mp4")
-        with tempfile.TemporaryDirectory() as folder:
+        temporary = folder_paths.get_temp_directory()
+        os.makedirs(temporary, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=temporary) as folder:
             plain, finished = (Path(folder) / f"{name}{suffix}" for name in ("plain", "finished"))
             super().save_to(str(plain), format=format, codec=codec, metadata=metadata, **more)
             try:

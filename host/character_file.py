@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import folder_paths
 import torch
@@ -123,9 +124,12 @@ def save(node: str, character: HeldCharacter, filename_prefix: str, thumbnail: I
         if encoded.pooled is not None:
             tensors[f"{kind}.pooled"] = encoded.pooled
     path = os.path.join(into, os.path.basename(name))
-    # Beside the file first: a full disk leaves no half a character behind.
-    save_file({key: tensor.contiguous().cpu() for key, tensor in tensors.items()}, path + ".part", metadata=metadata)
-    os.replace(path + ".part", path)
+    part = Path(path + ".part")  # a full disk leaves no half a character behind
+    try:
+        save_file({key: tensor.contiguous().cpu() for key, tensor in tensors.items()}, part, metadata=metadata)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
     return name
 
 

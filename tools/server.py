@@ -32,10 +32,12 @@ def free_port() -> int:
 
 
 class Server:
-    """`with Server() as server:` starts ComfyUI with this checkout as its only custom node, and always stops it."""
+    """`with Server() as server:` starts ComfyUI with this checkout as its only custom node, and always stops it. Another `pack` may take its place, or None."""
 
-    def __init__(self, folder: Path | None = None, pack_name: str = "fabula", timeout: float = 180, arguments: tuple[str, ...] = ()):
-        self._kept = folder
+    def __init__(
+        self, folder: Path | None = None, pack_name: str = "fabula", timeout: float = 180, arguments: tuple[str, ...] = (), pack: Path | None = host.ROOT,
+    ):
+        self._kept, self._pack = folder, pack
         self._pack_name, self._timeout, self._arguments = pack_name, timeout, arguments
         self.process: subprocess.Popen | None = None
 
@@ -45,8 +47,8 @@ class Server:
             for name in ("custom_nodes", "input", "output", "temp", "user", "models"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             pack = self.folder / "custom_nodes" / self._pack_name
-            if not pack.exists():
-                host.link_folder(host.ROOT, pack)
+            if self._pack is not None and not pack.exists():
+                host.link_folder(self._pack, pack)
             for attempt in (1, 2):  # a port found free may be taken a moment later
                 self._start()
                 if self._answers():
@@ -104,7 +106,7 @@ class Server:
                 self.get_json("/system_stats")
                 return True
             except (OSError, ValueError):
-                time.sleep(0.25)
+                time.sleep(0.1)
         return False
 
     def log(self) -> str:

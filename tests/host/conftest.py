@@ -15,6 +15,7 @@ import comfy.model_base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
 import comfy.supported_models  # noqa: E402
+import folder_paths  # noqa: E402
 from fabula.demo import sizes  # noqa: E402
 from fabula.host import demo_models, folders  # noqa: E402
 from fabula.story.script import parse_story  # noqa: E402
@@ -33,6 +34,12 @@ SVD = {
 def random_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     demo_models.initialise(module)
     return {k: torch.randn_like(v) * 0.1 if v.ndim > 1 else v for k, v in module.state_dict().items()}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def temporary_folder(tmp_path_factory):
+    """The host's, where previews and unfinished files go: not in a ComfyUI that belongs to somebody else."""
+    folder_paths.set_temp_directory(str(tmp_path_factory.mktemp("temp")))
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import tempfile
 from fractions import Fraction
 
 import av
@@ -81,6 +82,14 @@ def test_the_pictures_are_those_that_the_host_writes_without_the_track(frames, s
             with av.open(str(tmp_path / f"{name}.mp4")) as container:
                 both.append([frame.to_ndarray() for frame in container.decode(**{kind: 0})])
         assert len(both[0]) == len(both[1]) and all(np.array_equal(one, other) for one, other in zip(*both)), kind
+
+
+def test_unfinished_files_are_in_the_host_s_temp_folder_and_gone_at_the_end(frames, story, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path / "temp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "the system's, which is not there"))
+    video, *_ = caption(frames, story)
+    video.save_to(str(tmp_path / "film.mp4"))
+    assert (tmp_path / "film.mp4").stat().st_size and list((tmp_path / "temp").iterdir()) == []
 
 
 def test_other_nodes_of_the_host_take_it(frames, story, tmp_path):
