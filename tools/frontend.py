@@ -8,7 +8,7 @@ from chromium import Chromium, Page
 
 READY = "window.app?.graph && window.LiteGraph?.registered_node_types.Fabula_Story"
 SETTINGS = {"Comfy.TutorialCompleted": True}  # of the server, ahead of the first page: else the templates stand over the canvas
-EDGE = 60  # pixels of the window around a whole graph
+EDGE, TOP = 60, 120  # pixels of the window around a whole graph, and above it, where the frontend has its tabs
 
 
 class FrontendPage:
@@ -61,11 +61,11 @@ class FrontendPage:
             "const left = Math.min(...boxes.map((box) => box[0])), top = Math.min(...boxes.map((box) => box[1]));"
             "const right = Math.max(...boxes.map((box) => box[0] + box[2])), bottom = Math.max(...boxes.map((box) => box[1] + box[3]));"
             "const window = app.canvas.canvas.getBoundingClientRect();"
-            "const scale = Math.min((window.width - 2 * edge) / (right - left), (window.height - 2 * edge) / (bottom - top));"
+            "const scale = Math.min((window.width - 2 * edge) / (right - left), (window.height - upper - edge) / (bottom - top));"
             "app.canvas.ds.scale = scale;"
-            "app.canvas.ds.offset = [window.width / scale / 2 - (left + right) / 2, window.height / scale / 2 - (top + bottom) / 2];"
+            "app.canvas.ds.offset = [window.width / scale / 2 - (left + right) / 2, upper / scale - top];"
             "app.canvas.setDirty(true, true);",
-            edge=EDGE,
+            edge=EDGE, upper=TOP,
         )
         self.settle(1500)
 
