@@ -1,6 +1,5 @@
 """A story's words in a film, with the host's own VIDEO type, its Save Video and its other nodes of videos."""
 
-import inspect
 import io
 import json
 from fractions import Fraction
@@ -15,6 +14,7 @@ from comfy_api.latest import Input, InputImpl, Types
 from fabula.host import folders
 from fabula.nodes.film import CaptionFilm
 from fabula.story.script import parse_story
+from host_differences import CODEC_HAS_SETTINGS, here
 
 
 
@@ -59,8 +59,7 @@ def test_save_video_writes_the_track_and_the_workflow(frames, story, tmp_path, m
         class hidden:
             prompt, extra_pnginfo = {"1": {"class_type": "SaveVideo"}}, {"workflow": {"nodes": [1, "小"]}}
 
-    codec = inspect.signature(nodes_video.SaveVideo.execute).parameters["codec"].default  # newer hosts have one that is no text
-    Saver.execute(video, "fabula/film", "auto", "auto" if codec is inspect.Parameter.empty else codec)
+    Saver.execute(video, "fabula/film", "auto", {"codec": "auto"} if here(CODEC_HAS_SETTINGS) else "auto")
     (saved,) = (tmp_path / "fabula").iterdir()
     assert words(str(saved)) == WORDS
     with av.open(str(saved)) as container:
