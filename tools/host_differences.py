@@ -19,8 +19,14 @@ class Difference(NamedTuple):
     reason: str  # why it stands here: what the pack, or a test, does about it
 
 
+LAYERS_CAN_BE_INTERRUPTED = Difference(
+    "0.3.66", "every layer of a net looks for an interrupt; before, sampling and long nodes alone do", "a training keeps the video that was just encoded whole, of which a test counts the windows",
+)
 LATENT_SHAPES = Difference(
     "0.3.67", "sampling hands the latents' shapes on, as `latent_shapes`", "consistent attention changes the number of rows, and has to change these with it where they are given",
+)
+WAN_VAE_OF_ANY_WIDTH = Difference(
+    "0.3.75", "a Wan VAE's width is read from its file; before, it was 96", "a test has a small one; what our wheel calls 0.3.75 is a little newer than that release, and has it",
 )
 DOWNSCALE_IS_V3 = Difference("0.3.65", "Kohya's downscale is a V3 node", "tests call nodes of the host, whose V1 classes are called in another way")
 FREEU_IS_V3 = Difference("0.4.0", "FreeU is a V3 node", DOWNSCALE_IS_V3.reason)

@@ -4,6 +4,10 @@ import asyncio
 import inspect
 import sys
 
+import comfy.ldm.wan.vae
+import comfy.model_management
+import comfy.ops
+import comfy.sd
 import comfy.utils
 import environment
 import execution
@@ -34,6 +38,24 @@ def probe(model, clip, story, tmp_path, monkeypatch):
 class Probe:
     def __init__(self, model, clip, story, folder, monkeypatch):
         self.model, self.clip, self.story, self.folder, self.monkeypatch = model, clip, story, folder, monkeypatch
+
+    def layers_can_be_interrupted(self):
+        comfy.model_management.interrupt_current_processing(True)
+        try:
+            comfy.ops.disable_weight_init.Linear(2, 2)(torch.zeros(1, 2))
+        except comfy.model_management.InterruptProcessingException:
+            return True
+        finally:
+            comfy.model_management.interrupt_current_processing(False)
+        return False
+
+    def wan_vae_of_any_width(self):
+        small = comfy.ldm.wan.vae.WanVAE(dim=8, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=2, temperal_downsample=[False, True, True])
+        try:
+            comfy.sd.VAE(sd=small.state_dict())
+        except RuntimeError:  # sizes that do not match
+            return False
+        return True
 
     def latent_shapes(self):
         return "latent_shapes" in self.outer_sample()[1]
