@@ -93,7 +93,7 @@ class SubtitledVideo(InputImpl.VideoFromComponents):
 
     def save_to(self, path: str | io.BytesIO, format: Types.VideoContainer = Types.VideoContainer.AUTO,
                 codec: Types.VideoCodec = Types.VideoCodec.AUTO, metadata: Mapping | None = None, **more) -> None:
-        """As the host's; `more` goes to newer hosts.
+        """As the host's; `more` are its settings since 0.30.
 
         Raises: ValueError for a container that holds no subtitles.
         """

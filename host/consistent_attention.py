@@ -53,7 +53,7 @@ class Options:
     subject: str = "auto"
 
     def __deepcopy__(self, memo) -> Options:
-        return self  # cloning a model copies its options, on older hosts with all tensors in them
+        return self  # cloning a model copies its options, before 0.14 with all tensors in them
 
     def settings(self, model_sampling, story: StoryRows, attended: AttendedSubjects) -> Settings:
         """In sigmas of the model's own schedule, asked only now: nodes after ours may have replaced it."""
@@ -165,7 +165,7 @@ def _sample_story(executor, story: StoryRows, noise: torch.Tensor, latent_image:
 
 
 def _one_channel_mask(mask: torch.Tensor, noise: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """(rows, 1, height, width) in latent pixels, whether the host has prepared the mask already (0.33) or will (0.3)."""
+    """(rows, 1, height, width) in latent pixels, whether the host has prepared the mask already (since 0.6) or will."""
     if mask.ndim == 4:
         mask = mask[:, :1]
     return prepare_mask(mask, noise.shape, device)[:, :1]

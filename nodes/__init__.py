@@ -23,7 +23,7 @@ from .video_models import ApplyMotionToWan, KeyframePairs, TwoWaySVD
 
 class FabulaExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        # Not in `on_load`, which hosts of the supported versions never call.
+        # Not in `on_load`, which hosts before 0.14 never call.
         folders.register()
         id_encoder.register()
         language_model.register()

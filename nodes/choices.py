@@ -1,4 +1,4 @@
-"""Whether chosen options are there: older hosts let the queue send any text for a COMBO of a V3 node."""
+"""Whether chosen options are there: hosts before 0.8 let the queue send any text for a COMBO of a V3 node."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """A story's words in a film, with the host's own VIDEO type, its Save Video and its other nodes of videos."""
 
-import inspect
 import io
 import json
 import tempfile
@@ -16,6 +15,7 @@ from comfy_api.latest import Input, InputImpl, Types
 from fabula.host import folders
 from fabula.nodes.film import CaptionFilm
 from fabula.story.script import parse_story
+from host_differences import CODEC_HAS_SETTINGS, here
 
 
 
@@ -40,9 +40,10 @@ def caption(frames, story, mode="subtitles", fps=8.0, **more):
 
 
 def words(path):
-    """(start, text) of a file's subtitles, by their packets: two bytes of length and the text, nothing where nothing is shown."""
+    """(start, text) of a file's subtitles, by their packets: the text, in MP4 with two bytes of length ahead; nothing where nothing is shown."""
     with av.open(path) as container:
-        packets = [(packet.pts * packet.time_base, bytes(packet)[2:].decode()) for packet in container.demux(container.streams.subtitles[0]) if packet.size]
+        ahead = 2 if "mp4" in container.format.name else 0
+        packets = [(packet.pts * packet.time_base, bytes(packet)[ahead:].decode()) for packet in container.demux(container.streams.subtitles[0]) if packet.size]
     return [(pytest.approx(float(time), abs=2e-3), text) for time, text in packets if text]
 
 
@@ -60,8 +61,7 @@ def test_save_video_writes_the_track_and_the_workflow(frames, story, tmp_path, m
         class hidden:
             prompt, extra_pnginfo = {"1": {"class_type": "SaveVideo"}}, {"workflow": {"nodes": [1, "小"]}}
 
-    codec = inspect.signature(nodes_video.SaveVideo.execute).parameters["codec"].default  # newer hosts have one that is no text
-    Saver.execute(video, "fabula/film", "auto", "auto" if codec is inspect.Parameter.empty else codec)
+    Saver.execute(video, "fabula/film", "auto", {"codec": "auto"} if here(CODEC_HAS_SETTINGS) else "auto")
     (saved,) = (tmp_path / "fabula").iterdir()
     assert words(str(saved)) == WORDS
     with av.open(str(saved)) as container:
@@ -69,6 +69,21 @@ def test_save_video_writes_the_track_and_the_workflow(frames, story, tmp_path, m
         assert (stream.frames, stream.average_rate, stream.width, stream.height) == (40, 8, 128, 96)
         assert len(list(container.decode(video=0))) == 40
         assert json.loads(container.metadata["workflow"]) == {"nodes": [1, "小"]} and json.loads(container.metadata["prompt"])
+
+
+@pytest.mark.parametrize("kind", Types.VideoContainer)  # hosts after 0.33 have more than mp4
+def test_every_kind_of_file_that_the_host_writes_has_the_track(frames, story, tmp_path, kind):
+    sound = {"waveform": torch.sin(torch.arange(48000 * 5) / 30)[None, None], "sample_rate": 48000}
+    video, *_ = caption(frames, story, audio=sound)
+    saved = {}
+    for name, settings in {"as it is": {}, "coarse": {"crf": 50.0} if here(CODEC_HAS_SETTINGS) else {}}.items():
+        saved[name] = tmp_path / f"{name}.{Types.VideoContainer.get_extension(kind)}"
+        video.save_to(str(saved[name]), format=kind, metadata={"workflow": {"nodes": [1]}}, **settings)
+        assert words(str(saved[name])) == WORDS
+        with av.open(str(saved[name])) as container:
+            assert len(list(container.decode(video=0))) == 40 and len(container.streams.audio) == 1
+            assert json.loads({key.lower(): value for key, value in container.metadata.items()}["workflow"]) == {"nodes": [1]}
+    assert (saved["coarse"].stat().st_size < saved["as it is"].stat().st_size) == here(CODEC_HAS_SETTINGS)
 
 
 def test_the_pictures_are_those_that_the_host_writes_without_the_track(frames, story, tmp_path):

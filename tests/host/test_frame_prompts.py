@@ -1,7 +1,5 @@
 """IP-Adapter with tokens of each frame's own, in real UNets of the host's, in small."""
 
-import inspect
-
 import comfy.context_windows
 import comfy.model_base
 import comfy.model_patcher
@@ -26,6 +24,7 @@ from fabula.host.motion_predictor import Transition
 from fabula.motion.interpolation import interpolate
 from fabula.nodes.animatediff import ApplyMotion
 from fabula.nodes.motion import LoadMotionPredictor, PredictMotion
+from host_differences import WINDOWS_ADD_A_FRAME, WINDOWS_ASK_FOR_NOISE, WINDOWS_TAKE_ONE_TIME, here
 from small_clip import clip_vision_of
 
 FRAMES, TOKENS = 4, 5
@@ -216,12 +215,12 @@ def six(net, folder):
 
 def test_the_host_s_windows_get_their_frames(six, monkeypatch):
     patched, expected = six
-    # Newer hosts ask for these; the second, on by default, adds a frame of another window to each.
-    more = {name: False for name in ("freenoise", "causal_window_fix") if name in inspect.signature(ContextWindowsManualNode.execute).parameters}
+    off = {"freenoise": WINDOWS_ASK_FOR_NOISE, "causal_window_fix": WINDOWS_ADD_A_FRAME}
+    more = {name: False for name, difference in off.items() if here(difference)}
     windowed = ContextWindowsManualNode.execute(patched, 4, 2, "standard_static", 1, False, "pyramid", 0, **more).args[0]
     own, asked = comfy.context_windows.IndexListContextHandler.set_step, []
-    # Hosts before 0.4 compare the steps with all rows' times; they are the same in all rows.
-    monkeypatch.setattr(comfy.context_windows.IndexListContextHandler, "set_step", lambda self, times, options: asked.append(1) or own(self, times[:1], options))
+    one = None if here(WINDOWS_TAKE_ONE_TIME) else 1  # it is the same in all rows
+    monkeypatch.setattr(comfy.context_windows.IndexListContextHandler, "set_step", lambda self, times, options: asked.append(1) or own(self, times[:one], options))
     assert near(run(windowed, 6), expected) and asked
     with pytest.raises(ValueError, match="Fabula_ApplyMotion: the latent has 8 frames, but input 'motion' 6"):
         run(windowed, 8)

@@ -18,6 +18,7 @@ from fabula.host import attention_patch, demo_models
 from fabula.host.consistent_attention import Options, apply
 from fabula.host.encode_story import empty_latents, encode_story
 from fabula.host.render import sample
+from host_differences import FREEU_IS_V3, here
 
 PANELS, SIZE, STEPS = 3, 128, 3
 CPU = torch.device("cpu")
@@ -88,7 +89,7 @@ def test_weights_that_stay_outside_the_device_give_the_same_pictures(with_lora, 
 def test_freeu_and_sharing_both_have_their_effect(clip):
     net = tiny(comfy.supported_models.SD15, SD15)  # FreeU knows layers by SD's channel counts
     node = nodes_freelunch.FreeU
-    free = (node.execute if hasattr(node, "execute") else node().patch)(net, 1.3, 1.4, 0.9, 0.2)[0]
+    free = (node.execute if here(FREEU_IS_V3) else node().patch)(net, 1.3, 1.4, 0.9, 0.2)[0]
     conditioning = [[torch.randn(PANELS, 77, 24, generator=torch.Generator().manual_seed(2)), {}]]
 
     def run(model):

@@ -15,6 +15,7 @@ from fabula.motion.image_prompt import Sizes as ImagePromptSizes
 from fabula.motion.interpolation import interpolate
 from fabula.motion.predictor import MotionPredictor, Sizes
 from fabula.nodes.motion import LoadMotionPredictor, MotionToSVD, PredictMotion, TrainMotionPredictor, TransitionLatents
+from host_differences import LAYERS_CAN_BE_INTERRUPTED, here
 from safetensors import safe_open
 from safetensors.torch import save_file
 from small_clip import clip_vision_of
@@ -284,12 +285,14 @@ def test_an_interrupt_while_encoding_loses_one_video_and_a_new_one_costs_itself(
         TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
     assert len(encoded) == 6  # in the third of four videos, of two windows each
     TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
-    assert len(encoded) == 6 + 4
+    lost = 2 if here(LAYERS_CAN_BE_INTERRUPTED) else 0  # this was the third video's last window
+    so_far = 6 + lost + 2
+    assert len(encoded) == so_far
     (user / "videos" / "new.webp").write_bytes((user / "videos" / "1.webp").read_bytes())
     TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
-    assert len(encoded) == 12
+    assert len(encoded) == so_far + 2
     TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **{**SMALL, "space": "penultimate"})
-    assert len(encoded) == 22  # other features
+    assert len(encoded) == so_far + 2 + 10  # other features
 
 
 def test_corrupt_videos_are_told_every_time_and_damaged_features_encoded_anew(clip_vision, user, monkeypatch):

@@ -16,6 +16,7 @@ from fabula.host.motion_wan import CHANNELS, TOKENS, apply_motion_to_wan
 from fabula.motion.interpolation import interpolate
 from fabula.nodes.motion import JoinTransitions, PlanTransitions
 from fabula.nodes.video_models import ApplyMotionToWan, KeyframePairs
+from host_differences import WAN_VAE_OF_ANY_WIDTH, here
 from nodes import VAEDecode
 
 FRAMES, LATENT_FRAMES = 13, 4
@@ -161,7 +162,7 @@ def test_what_does_not_fit_is_named(i2v, picture, model):
 
 @pytest.fixture(scope="module")
 def wan_vae():
-    module = comfy.ldm.wan.vae.WanVAE(dim=8, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=2, temperal_downsample=[False, True, True])
+    module = comfy.ldm.wan.vae.WanVAE(dim=8 if here(WAN_VAE_OF_ANY_WIDTH) else 96, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=2, temperal_downsample=[False, True, True])
     torch.manual_seed(3)
     weights = {name: torch.randn_like(value) * 0.1 if value.ndim > 3 else torch.ones_like(value) * float(name.endswith("gamma")) for name, value in module.state_dict().items()}
     return comfy.sd.VAE(sd=weights)

@@ -142,7 +142,7 @@ def test_a_comic_stays_in_the_output_folder(nodes, output):
 
 
 def test_options_that_are_not_there_are_named_with_those_that_are(nodes, model, story):
-    """Hosts before 2026 let the queue send any text for a COMBO."""
+    """As the queue does itself where CHOICES_ARE_CHECKED."""
     with pytest.raises(ValueError, match="Fabula_SaveComic: input 'format' is 'jpg'. Choose one of: png, pdf, cbz"):
         nodes["Fabula_SaveComic"].execute(PAGES, ["x"], ["jpg"])
     for name, value in (("layout", "grids"), ("captions", "Box"), ("paper", "A3"), ("text_direction", "down")):

@@ -16,6 +16,7 @@ from fabula.host.language_model import LanguageModel
 from fabula.nodes.director import StoryDirector
 from fabula.story.director import ask
 from fabula.story.script import parse_story
+from host_differences import PROGRESS_IS_THROTTLED, here
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 TEXT, PANELS = "A girl finds a map.", 2
@@ -113,8 +114,9 @@ def llm_folder(saved, monkeypatch):
 
 @pytest.fixture()
 def progress(monkeypatch):
-    for name in ("PROGRESS_THROTTLE_MIN_INTERVAL", "PROGRESS_THROTTLE_MIN_PERCENT"):  # hosts of 2026 tell their page less often
-        monkeypatch.setattr(comfy.utils, name, 0, raising=False)
+    if here(PROGRESS_IS_THROTTLED):
+        for name in ("PROGRESS_THROTTLE_MIN_INTERVAL", "PROGRESS_THROTTLE_MIN_PERCENT"):
+            monkeypatch.setattr(comfy.utils, name, 0)
     hook, progress = comfy.utils.PROGRESS_BAR_HOOK, Progress()
     comfy.utils.set_progress_bar_global_hook(progress)
     yield progress

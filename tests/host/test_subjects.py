@@ -17,6 +17,7 @@ from fabula.host.story_rows import KEY
 from fabula.host.word_attention import attention_to
 from fabula.story.script import parse_story
 from fabula.story.styles import apply_style
+from host_differences import DOWNSCALE_IS_V3, here
 
 SIZE, STEPS = 64, 4
 PEOPLE = "[Mia] a girl with ginger hair\n[Bob] an old man"
@@ -141,7 +142,7 @@ def test_as_many_tokens_are_drawn_in_every_step_and_a_panel_of_two_is_drawn_for_
 @pytest.mark.parametrize("block", [1, 2])
 def test_a_patch_that_shrinks_the_picture_in_the_first_steps_goes_with_it(tell, model, block):
     shrunk = nodes_model_downscale.PatchModelAddDownscale
-    shrink = shrunk.execute if hasattr(shrunk, "execute") else shrunk().patch
+    shrink = shrunk.execute if here(DOWNSCALE_IS_V3) else shrunk().patch
     net = shrink(model, block, 2.0, 0.0, 0.4, True, "bicubic", "bicubic")[0]
     found = tell(write(), net=net, size=128)
     assert all(picture.isfinite().all() for picture in found.values()) and not equal(found, tell(write(), size=128))

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from host_differences import CHOICES_ARE_CHECKED, here
 from PIL import Image, ImageFont
 from server import Server, ServerError, failure
 
@@ -101,7 +102,7 @@ def test_a_font_in_the_models_folder_can_be_chosen_and_is_drawn_with(server, wor
     fonts.mkdir(parents=True, exist_ok=True)
     (fonts / "own.ttf").write_bytes(ImageFont.load_default(10).path.getvalue())
     choices = server.get_json("/object_info/Fabula_ComicPage")["Fabula_ComicPage"]["input"]["required"]["font"]
-    assert "own.ttf" in (choices[1]["options"] if choices[0] == "COMBO" else choices[0])
+    assert "own.ttf" in choices[1]["options"]
     nodes_by_kind["Fabula_ComicPage"]["font"] = "own.ttf"
     assert fails(server, workflow) is None
 
@@ -110,6 +111,15 @@ def test_an_input_out_of_its_range_is_refused_by_the_host(server, workflow, node
     nodes_by_kind["Fabula_ConsistentAttention"]["sampling_rate"] = 3.0
     with pytest.raises(ServerError, match="Fabula_ConsistentAttention"):
         server.queue(workflow)
+
+
+def test_a_choice_that_is_not_there_is_refused_by_the_queue_or_by_the_node(server, workflow, nodes_by_kind):
+    nodes_by_kind["Fabula_ConsistentAttention"]["mode"] = "anchor"
+    if here(CHOICES_ARE_CHECKED):
+        with pytest.raises(ServerError, match="Fabula_ConsistentAttention.*mode"):
+            server.queue(workflow)
+    else:
+        assert fails(server, workflow).startswith("Fabula_ConsistentAttention: input 'mode' is 'anchor'. Choose one of: ")
 
 
 def test_a_server_that_cannot_start_shows_the_hosts_log():
