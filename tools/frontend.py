@@ -41,9 +41,9 @@ class FrontendPage:
             "document.head.append(style);"
         )
 
-    def load(self, workflow: dict) -> None:
+    def load(self, name: str, workflow: dict) -> None:
         """Opens a workflow as a file dropped on the canvas; the dialog about files that are not there is closed."""
-        self.page.run("await app.loadGraphData(workflow)", workflow=workflow)
+        self.page.run("await app.loadGraphData(workflow, true, true, name)", workflow=workflow, name=name)
         self.page.wait("app.graph.nodes.length === count", count=len(workflow["nodes"]))
         self.settle()
         self.close_dialogs()

@@ -94,7 +94,7 @@ def screenshots(server, names: list[str]):
         frontend.window(*WINDOW)
         frontend.bare()
         for name in names:
-            frontend.load(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
+            frontend.load(name, json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
             frontend.show_all()
             picture = Image.open(io.BytesIO(frontend.picture()))
             yield ImageOps.fit(picture, SIZE, Image.Resampling.LANCZOS)

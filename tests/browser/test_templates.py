@@ -42,7 +42,7 @@ def workflow(name: str, folder: Path = FOLDER) -> dict:
 @pytest.mark.parametrize("name", NAMES)
 def test_it_opens_whole_and_is_what_the_queue_gets(name, opened, picture):
     opened.page.errors.clear()
-    opened.load(workflow(name))
+    opened.load(name, workflow(name))
     opened.show_all()
     picture()
     unknown = opened.page.run("return app.graph.nodes.filter((node) => node.has_errors || !LiteGraph.registered_node_types[node.type]).map((node) => node.type)")
@@ -62,7 +62,7 @@ def queued(prompt: dict) -> dict:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_nodes_stand_in_their_groups_and_not_on_one_another(name, opened):
-    opened.load(workflow(name))
+    opened.load(name, workflow(name))
     opened.show_all()
     nodes = opened.page.run(BOXES_NODES_2 if opened.nodes_2 else BOXES)
     groups = opened.page.run(GROUPS)
@@ -110,7 +110,7 @@ def test_the_template_browser_shows_them_with_their_pictures(opened, picture):
 
 def test_the_demo_runs_from_the_run_button_to_pictures(opened, picture):
     page = opened.page
-    opened.load(workflow("demo_story"))
+    opened.load("demo_story", workflow("demo_story"))
     page.run("app.graph.nodes.filter((node) => node.type === 'KSampler').forEach((node) => { node.widgets.find((each) => each.name === 'steps').value = 4; })")
     x, y = page.run(
         "const button = [...document.querySelectorAll('button')].find((each) => each.textContent.trim() === 'Run');"

@@ -47,11 +47,11 @@ def demo_story() -> Workflow:
     pictures = with_.add("VAEDecode", "Decode, with", samples=drawn[0], vae=vae)
     saved = w.group("Panels", BROWN, 420)
     saved_plain = w.group("Panels without", GREY, 420, below=True)
-    saved_plain.add("SaveImage", "Panels, without", 420, images=plain_pictures[0], filename_prefix="fabula/without")
-    saved.add("SaveImage", "Panels, with", 420, images=pictures[0], filename_prefix="fabula/with")
+    saved_plain.add("SaveImage", "Panels, without", images=plain_pictures[0], filename_prefix="fabula/without")
+    saved.add("SaveImage", "Panels, with", images=pictures[0], filename_prefix="fabula/with")
     pages = w.group("Page", BROWN, 460)
     page = pages.add("Fabula_ComicPage", "Comic Page", images=pictures[0], layout="grid", page_width=1200, font="(built-in)", font_size=26, story=story[0])
-    pages.add("SaveImage", "Page", 520, images=page[0], filename_prefix="fabula/page")
+    pages.add("SaveImage", "Page", images=page[0], filename_prefix="fabula/page")
     return w
 
 
@@ -86,7 +86,7 @@ def demo_pages() -> Workflow:
     for number, (layout, width, font_size, more) in enumerate(layouts):
         group = w.group(layout.capitalize(), BROWN, 400, below=number % 2 == 1)
         page = group.add("Fabula_ComicPage", f"Comic Page: {layout}", images=pictures[0], layout=layout, page_width=width, font="(built-in)", font_size=font_size, story=story[0], **more)
-        group.add("SaveImage", f"Save {layout}", 420, images=page[0], filename_prefix=f"fabula/{layout.replace(' ', '_')}")
+        group.add("SaveImage", f"Save {layout}", images=page[0], filename_prefix=f"fabula/{layout.replace(' ', '_')}")
     return w
 
 
@@ -108,7 +108,7 @@ def demo_two_characters() -> Workflow:
     pages = w.group("Panels and page", BROWN, 420)
     save_panels(pages, pictures[0], "fabula/two_characters")
     page = pages.add("Fabula_ComicPage", "Comic Page", images=pictures[0], layout="grid", page_width=1200, font="(built-in)", font_size=26, story=story[0])
-    pages.add("SaveImage", "Page", 420, images=page[0], filename_prefix="fabula/two_characters_page")
+    pages.add("SaveImage", "Page", images=page[0], filename_prefix="fabula/two_characters_page")
     return w
 
 
@@ -129,10 +129,11 @@ def demo_identity() -> Workflow:
         encoded = group.add("Fabula_EncodeStory", "Encode Story", clip=demo[1], story=story[0], width=256, height=256)
         patch = group.add("Fabula_ConsistentAttention", "Consistent Attention", model=demo[0], mode="batch")
         drawn = draw(group, "Draw the reference", patch[0], encoded, seed=5)
-        photos.append((name, stem, group.add("VAEDecode", "VAE Decode", samples=drawn[0], vae=demo[2])))
+        pictures = group.add("VAEDecode", "VAE Decode", samples=drawn[0], vae=demo[2])
+        group.add("SaveImage", "Save the reference", images=pictures[0], filename_prefix=f"fabula/{stem}")
+        photos.append((name, pictures))
     group = w.group("Story with persons", GREEN, STORY_WIDTH)
-    for name, stem, pictures in photos:
-        group.add("SaveImage", "Save the reference", 240, images=pictures[0], filename_prefix=f"fabula/{stem}")
+    for name, pictures in photos:
         chained = {} if references is None else {"references": references}
         references = group.add("Fabula_CharacterReference", name, character=name, images=pictures[0], **chained)[0]
     panels = """[Mia] waving in the forest by day
@@ -156,7 +157,7 @@ def demo_identity() -> Workflow:
             "SamplerCustom", title, model=model, add_noise=True, noise_seed=1, cfg=4.0, positive=positive, negative=encoded[2], sampler=sampler[0], sigmas=sigmas[0], latent_image=encoded[3],
         )
         pictures = group.add("VAEDecode", "VAE Decode", samples=drawn[0], vae=demo[2])
-        group.add("SaveImage", f"Save {stem}", 520, images=pictures[0], filename_prefix=f"fabula/{stem}")
+        group.add("SaveImage", f"Save {stem}", images=pictures[0], filename_prefix=f"fabula/{stem}")
     return w
 
 
@@ -191,7 +192,7 @@ def demo_film() -> Workflow:
     film = w.group("Film", BROWN, 420)
     joined = film.add("Fabula_JoinTransitions", "Join Transitions", transitions=frames[0], keyframes=keyframes)
     captioned = film.add("Fabula_CaptionFilm", "Caption Film", frames=joined[0], story=story[0], fps=12.0, mode="burnt in", font_size=0, panels="1-4")
-    film.add("SaveVideo", "Save Video", 480, video=captioned[0], filename_prefix="fabula/story", format="mp4", codec="h264")
+    film.add("SaveVideo", "Save Video", video=captioned[0], filename_prefix="fabula/story", format="mp4", codec="h264")
     return w
 
 

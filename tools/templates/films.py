@@ -25,7 +25,7 @@ def story_to_keyframes(workflow: Workflow, picture: Download, size: tuple[int, i
     drawing, _, pictures = draw_group(workflow, "Keyframes", checkpoint[0], encoded, checkpoint[2], cfg=6.0)
     width, height = film
     keyframes = drawing.add("ImageScale", "Resize", image=pictures[0], upscale_method="lanczos", width=width, height=height, crop="center")
-    drawing.add("PreviewImage", "The keyframes", 320, images=keyframes[0])
+    drawing.add("PreviewImage", "The keyframes", images=keyframes[0])
     return models, checkpoint, story, keyframes[0]
 
 
@@ -33,7 +33,7 @@ def film_group(workflow: Workflow, transitions: Output, keyframes: Output, story
     group = workflow.group("Film", BROWN, 420)
     joined = group.add("Fabula_JoinTransitions", "Join Transitions", transitions=transitions, keyframes=keyframes, match_colours=match_colours)
     captioned = group.add("Fabula_CaptionFilm", "Caption Film", frames=joined[0], story=story[0], fps=fps, mode="subtitles")
-    group.add("SaveVideo", "Save Video", 420, video=captioned[0], filename_prefix=prefix, format="auto", codec="auto")
+    group.add("SaveVideo", "Save Video", video=captioned[0], filename_prefix=prefix, format="auto", codec="auto")
 
 
 def film_animatediff() -> Workflow:

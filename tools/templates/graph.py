@@ -15,6 +15,10 @@ class Output(NamedTuple):
     slot: int
 
 
+SHOWING = ("LoadImage", "PreviewImage", "SaveImage", "SaveVideo", "Fabula_SaveComic")  # nodes with a picture under their widgets, as high as wide in Nodes 2.0
+PICTURE = 100  # pixels beside the picture
+
+
 @dataclass(eq=False)
 class Node:
     key: int
@@ -22,7 +26,7 @@ class Node:
     title: str
     inputs: dict[str, object]  # name: an `Output`, or the value of a widget. Widgets that are not named get the host's defaults
     downloads: tuple[Download, ...] = ()
-    tall: int | None = None  # pixels, where it needs more than its widgets: a text to be read, a picture to be seen
+    tall: int | None = None  # pixels, where it needs more than its widgets: a text to be read, a picture
 
     def __getitem__(self, slot: int) -> Output:
         return Output(self, slot)
@@ -48,6 +52,8 @@ class Group:
         """A value that is a `Download` is a file to be chosen: the node's metadata then say where it can be had."""
         downloads = tuple(value for value in inputs.values() if isinstance(value, Download))
         values = {name: value.name if isinstance(value, Download) else value for name, value in inputs.items()}
+        if kind in SHOWING:
+            tall = self.width + PICTURE
         node = Node(len(self.workflow.nodes) + 1, kind, title, values, downloads, tall)
         self.workflow.nodes.append(node)
         self.members.append(node)

@@ -27,14 +27,14 @@ def draw_group(workflow: Workflow, title: str, model: Output, encoded: Node, vae
 
 
 def save_panels(group: Group, images: Output, prefix: str = "fabula/panel") -> Node:
-    return group.add("SaveImage", "Save the panels", 320, images=images, filename_prefix=prefix)
+    return group.add("SaveImage", "Save the panels", images=images, filename_prefix=prefix)
 
 
 def page_group(workflow: Workflow, images: Output, story: Node, *, file_format: str = "png", prefix: str = "fabula/comic", layout: str = "grid", page_width: int = 1600, font_size: int = 32, **page) -> Group:
     """Comic pages of the panels, saved; their pictures are shown too."""
     group = workflow.group("Pages", BROWN, 420)
     pages = group.add("Fabula_ComicPage", "Comic Page", images=images, layout=layout, page_width=page_width, font="(built-in)", font_size=font_size, seed=0, story=story[0], **page)
-    group.add("Fabula_SaveComic", "Save Comic", 500, pages=pages[0], filename_prefix=prefix, format=file_format)
+    group.add("Fabula_SaveComic", "Save Comic", pages=pages[0], filename_prefix=prefix, format=file_format)
     return group
 
 

@@ -105,9 +105,9 @@ def sdxl_identity() -> Workflow:
     models, loaded = checkpoint(w)
     photomaker = models.add("Fabula_LoadPhotoMaker", "Load PhotoMaker", model=loaded[0], photomaker_name=PHOTOMAKER)
     photos = w.group("Photos", BLUE, 340)
-    mia = [photos.add("LoadImage", f"Photo {number} of Mia", 340, image=f"mia_{number}.png")[0] for number in (1, 2)]
+    mia = [photos.add("LoadImage", f"Photo {number} of Mia", image=f"mia_{number}.png")[0] for number in (1, 2)]
     both = photos.add("ImageBatch", "Both photos of Mia", image1=mia[0], image2=mia[1])
-    tom = photos.add("LoadImage", "Photo of Tom", 340, image="tom_1.png")[0]
+    tom = photos.add("LoadImage", "Photo of Tom", image="tom_1.png")[0]
     group = w.group("Story with persons", GREEN, STORY_WIDTH)
     references = group.add("Fabula_CharacterReference", "Mia", character="Mia", images=both[0])
     references = group.add("Fabula_CharacterReference", "Tom", character="Tom", images=tom, references=references[0])
@@ -147,7 +147,7 @@ def sdxl_character_save() -> Workflow:
     story, encoded = story_group(w, MIA, panels, SIZE, loaded[1], "Comic book", NEGATIVE, 520)
     drawing, drawn, pictures = draw_group(w, "Drawing", loaded[0], encoded, loaded[2])
     keeping = w.group("Keep her", BROWN, 420)
-    keeping.add("PreviewImage", "Do you like her?", 420, images=pictures[0])
+    keeping.add("PreviewImage", "Do you like her?", images=pictures[0])
     keeping.add(
         "Fabula_SaveCharacter", "Save Character", 120, samples=drawn[0], positive=encoded[0], negative=encoded[1], character="Mia", filename_prefix="mia", images=pictures[0],
     )
