@@ -204,7 +204,7 @@ class Meter:
                     steps = int(state["max"]) if state["max"] > 1 else 0
                     self.now = Progress(0.0, title(self._workflow, key), int(state["value"]) if steps else 0, steps)
         percent = 100 * sum(weight * self._done[key] for key, weight in self._weights.items()) / sum(self._weights.values())
-        self.now = replace(self.now, percent=max(before.percent, percent))
+        self.now = replace(self.now, percent=percent)
         return self.now != before
 
 
