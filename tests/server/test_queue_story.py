@@ -44,7 +44,7 @@ def run(server, workflow, tell=lambda now: None, url=None):
                 made.setdefault(queue_story.title(workflow, file.node_id), []).append(await client.fetch(file))
             return entry, made
 
-    return asyncio.run(draw())
+    return asyncio.run(asyncio.wait_for(draw(), 240))  # far more than it takes: a run that would never end fails
 
 
 def pixels(files):
