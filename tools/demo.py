@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
-import json
 import sys
 import tempfile
 import time
-import uuid
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,12 +34,15 @@ def main() -> int:
     options = parser.parse_args()
     environment.run_inside(__file__)
 
-    import aiohttp
+    from queue_story import read_workflow, set_seed
     from server import Server, ServerError
 
     kept = None
     try:
-        workflows = [read_workflow(path, options.seed) for path in options.workflow]
+        workflows = [read_workflow(path) for path in options.workflow]
+        if options.seed is not None:
+            for workflow in workflows:
+                set_seed(workflow, options.seed)
         kept = Path(tempfile.mkdtemp(prefix="fabula-")) if options.keep else None
         print("[fabula] starting ComfyUI ...", flush=True)
         with Server(kept) as server:
@@ -53,7 +54,7 @@ def main() -> int:
                     print(path)
                     count += 1
             seconds = time.monotonic() - started
-    except (ServerError, OSError, ValueError, aiohttp.ClientError) as error:
+    except (ServerError, OSError, ValueError) as error:
         print(f"\n[fabula] {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -66,71 +67,25 @@ def main() -> int:
     return 0
 
 
-def read_workflow(path: Path, seed: int | None) -> dict:
-    try:
-        workflow = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    nodes = list(workflow.values()) if isinstance(workflow, dict) else []
-    if not nodes or not all(isinstance(node, dict) and "class_type" in node and "inputs" in node for node in nodes):
-        raise ValueError(f"{path} is not a workflow in API form; in ComfyUI, export it with `Export (API)`.")
-    if seed is not None:
-        for node in workflow.values():
-            if node["class_type"] == "KSampler":
-                node["inputs"]["seed"] = seed
-    return workflow
-
-
 async def make(server, workflow: dict) -> dict[str, list[File]]:
     """Queues `workflow`, shows its progress, and returns the saved pictures and films by the last part of their prefix."""
-    import aiohttp
-    from server import ServerError, failure
+    from queue_story import ComfyClient, Failed, HostError, Lines, Refused, saved_files
+    from server import ServerError
 
-    client = str(uuid.uuid4())
-    address = f"{server.url}/ws?clientId={client}"
-    async with aiohttp.ClientSession() as session, session.ws_connect(address, max_msg_size=0) as socket:
-        prompt_id = server.queue(workflow, client)
-        await follow(socket, workflow, prompt_id)
-    try:
-        entry = server.wait(prompt_id, timeout=30)
-    except OSError as error:
-        raise ServerError(f"ComfyUI does not answer any more ({error}). The end of its log:\n{server.log()}") from error
-    problem = failure(entry)
-    if problem:
-        raise ServerError(problem)
     made: dict[str, list[File]] = {}
-    for node_id, output in entry["outputs"].items():
-        if not output.get("images"):
-            continue
-        name = workflow[node_id]["inputs"].get("filename_prefix", node_id).split("/")[-1]
-        made.setdefault(name, []).extend(File(Path(image["filename"]).suffix, server.view(image)) for image in output["images"])
+    try:
+        async with ComfyClient(server.url) as client:
+            entry = await client.run(workflow, Lines())
+            for file in saved_files(entry, workflow):
+                name = workflow[file.node_id]["inputs"].get("filename_prefix", file.node_id).split("/")[-1]
+                made.setdefault(name, []).append(File(Path(file.filename).suffix, await client.fetch(file)))
+    except (Refused, Failed) as error:
+        raise ServerError(str(error)) from error
+    except HostError as error:
+        raise ServerError(f"{error} The end of its log:\n{server.log()}") from error
     if not made:
         raise ServerError("The workflow ran, but saved nothing: it needs a SaveImage or SaveVideo node.")
     return made
-
-
-async def follow(socket, workflow: dict, prompt_id: str) -> None:
-    """Prints which node runs and how far it is, until the prompt has ended."""
-    import aiohttp
-
-    started = time.monotonic()
-    async for message in socket:
-        if message.type != aiohttp.WSMsgType.TEXT:
-            continue  # a preview picture
-        event = json.loads(message.data)
-        data = event["data"]
-        if data.get("prompt_id") != prompt_id:
-            continue
-        if event["type"] == "executing" and data["node"] is not None:
-            node = workflow.get(data["node"], {})  # a node may put others in its place while it runs
-            title = node.get("_meta", {}).get("title") or node.get("class_type", data["node"])
-            print(f"  {time.monotonic() - started:5.1f} s  {title}", flush=True)
-        elif event["type"] == "progress":
-            end = "\n" if data["value"] == data["max"] else "\r"
-            step = f"step {data['value']}/{data['max']}"
-            print(f"  {time.monotonic() - started:5.1f} s    {step}", end=end, flush=True)
-        elif event["type"] in ("execution_success", "execution_error", "execution_interrupted"):
-            return
 
 
 def new_folder(parent: Path) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import environment
 import host
+from queue_story import refusal
 
 LOG_LINES = 60  # shown when the server fails
 
@@ -159,14 +160,6 @@ class Server:
         query = urllib.parse.urlencode({k: image[k] for k in ("filename", "subfolder", "type")})
         with urllib.request.urlopen(f"{self.url}/view?{query}", timeout=60) as answer:
             return answer.read()
-
-
-def refusal(answer: dict, workflow: dict) -> str:
-    lines = [answer.get("error", {}).get("message", "The host refused the workflow.")]
-    for node_id, errors in answer.get("node_errors", {}).items():
-        kind = workflow.get(node_id, {}).get("class_type", "?")
-        lines += [f"node {node_id} ({kind}): {e['message']} {e.get('details', '')}" for e in errors["errors"]]
-    return "\n".join(lines)
 
 
 def failure(entry: dict) -> str | None:

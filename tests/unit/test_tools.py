@@ -17,6 +17,7 @@ from pathlib import Path
 import environment
 import host
 import pytest
+import queue_story
 import server
 from PIL import Image
 
@@ -273,11 +274,12 @@ def test_a_file_that_is_no_api_workflow_is_refused_by_name(tmp_path, text, compl
     file = tmp_path / "story.json"
     file.write_text(text)
     with pytest.raises(ValueError, match=f"story.json.*{complaint}"):
-        demo.read_workflow(file, None)
+        queue_story.read_workflow(file)
 
 
 def test_the_seed_reaches_every_sampler():
-    workflow = demo.read_workflow(demo.WORKFLOWS[0], 4711)
+    workflow = queue_story.read_workflow(demo.WORKFLOWS[0])
+    queue_story.set_seed(workflow, 4711)
     samplers = [node for node in workflow.values() if node["class_type"] == "KSampler"]
     assert len(samplers) == 2 and all(node["inputs"]["seed"] == 4711 for node in samplers)
     original = json.loads(demo.WORKFLOWS[0].read_text(encoding="utf-8"))
