@@ -344,7 +344,7 @@ async def proxy(server, drops=0):
 
     app = web.Application(client_max_size=2**26)
     app.router.add_route("*", "/behind/comfy/{rest:.*}", pass_on)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -408,7 +408,7 @@ def test_silence_is_asked_about(server, others, workflow, monkeypatch):
 
         app.router.add_get("/ws", mute)
         app.router.add_route("*", "/{rest:.*}", pass_on)
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, shutdown_timeout=1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
