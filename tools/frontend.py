@@ -29,12 +29,18 @@ class FrontendPage:
     def window(self, width: int, height: int) -> None:
         self.page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
-    def bare(self) -> None:
-        """Nothing but the graph, and its texts at every size."""
+    def tidy(self) -> None:
+        """No map over the graph, and texts at every size."""
         self.page.run(
             "const settings = app.extensionManager.setting;"
             "for (const name of ['Comfy.Minimap.Visible', 'Comfy.Graph.CanvasMenu', 'Comfy.Graph.CanvasInfo']) await settings.set(name, false);"
             "await settings.set('LiteGraph.Canvas.MinFontSizeForLOD', 0);"
+        )
+
+    def bare(self) -> None:
+        """Nothing but the graph."""
+        self.tidy()
+        self.page.run(
             "await app.extensionManager.command.execute('Workspace.ToggleFocusMode');"
             "const style = document.createElement('style');"
             "style.textContent = '.actionbar, .p-panel, .p-toast, .p-message, .workflow-tabs-container, .p-floatlabel { display: none !important }';"
