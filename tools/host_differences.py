@@ -1,7 +1,8 @@
 """Where versions of ComfyUI differ in what Fabula or its tests have to do with: since when, how, and why it matters here.
 
 The pack itself never asks for a version: it looks at what it is given, so that it runs where nobody has tried it. Tests ask `here(DIFFERENCE)`;
-tests/host/test_host_differences.py holds each of them against the ComfyUI at hand, so that none can grow old unseen.
+tests/host/test_host_differences.py holds each of them against the ComfyUI at hand, so that none can grow old unseen. What a version of the frontend
+does differently is said where the browser's tests meet it.
 """
 
 from __future__ import annotations
@@ -49,6 +50,11 @@ ON_LOAD_IS_CALLED = Difference("0.14.0", "a pack's `on_load` is awaited ahead of
 OPTIONS_ARE_SHARED = Difference(
     "0.14.0", "a model's clone holds the same objects in its options; before, copies of all but functions", "objects in transformer_options have a `__deepcopy__` that returns themselves",
 )
+MISSING_NODES_HAVE_A_TYPE = Difference(
+    "0.12.0", "the queue refuses a node that it has not as `missing_node_type`, 'not found'; before, as `invalid_prompt`, 'does not exist'", "`tools/queue_story.py` shows either",
+)
+RINGS_ARE_REFUSED_BY_NAME = Difference("0.20.0", "the queue refuses a ring of links as `dependency_cycle`; before, as any error of validation", "docs/api.md lists what the queue answers")
+PROMPT_IDS_ARE_UUIDS = Difference("0.25.0", "a prompt id that the client gives has to be a canonical UUID; before, any text", "`tools/queue_story.py` gives one, to cancel by")
 CODEC_HAS_SETTINGS = Difference(
     "0.30.0", "Save Video's codec comes with settings, which go to `save_to` as further keywords; before, it was a text", "films with subtitles hand them on",
 )

@@ -26,7 +26,7 @@ def main() -> None:
     from server import Server
 
     with Server() as running:
-        FILE.write_text(contract(running), encoding="utf-8")
+        FILE.write_text(contract(running), encoding="utf-8", newline="\n")
     print(f"[fabula] {FILE.relative_to(environment.ROOT)} is written. Read what `git diff` says of it: what saved workflows rely on may only grow at the end.")
 
 

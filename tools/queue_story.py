@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import re
 import signal
 import sys
 import time
@@ -160,7 +161,8 @@ def saved_files(entry: dict, workflow: dict) -> list[Saved]:
 
 def keep(folder: Path | str, name: str, data: bytes) -> Path:
     """Writes `data` into `folder`. A file called `name` that is there already stays, and the new one gets a number."""
-    path = Path(folder, PurePosixPath(name.replace("\\", "/")).name)  # whatever the server says, it goes nowhere else
+    last = PurePosixPath(name.replace("\\", "/")).name  # whatever the server says, it goes nowhere else
+    path = Path(folder, re.sub(r'[<>:"|?*]', "_", last))  # which Windows has not in names
     path.parent.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         free = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
@@ -296,11 +298,12 @@ class ComfyClient:
                 look = True
                 continue
             event = json.loads(message.data) if message.type == aiohttp.WSMsgType.TEXT else None
-            look = event is not None and event["type"] == "status"  # the queue has changed
+            look = event is not None and event.get("type") == "status"  # the queue has changed
             if event is None and message.type != aiohttp.WSMsgType.BINARY:  # which is a preview
                 return None
-            # A server tells of others' prompts too.
-            if event is not None and event["data"].get("prompt_id") == prompt_id and meter.read(event):
+            data = event.get("data") if event else None
+            # A server tells of others' prompts too, and packs tell of what they like.
+            if isinstance(data, dict) and data.get("prompt_id") == prompt_id and meter.read(event):
                 tell(meter.now)
 
     async def queue(self, workflow: dict, prompt_id: str | None = None, client_id: str | None = None) -> str:
@@ -426,6 +429,8 @@ def read_setting(text: str) -> tuple[str, str, object]:
 
 
 def main() -> int:
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # titles in letters that a console has not
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--server", default="http://127.0.0.1:8188", help="its address; default: %(default)s")
     parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE", help="sent with every request, as a proxy may ask for")

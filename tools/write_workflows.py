@@ -46,7 +46,7 @@ def main() -> int:
             old.unlink()
             print(f"removed {old.relative_to(environment.ROOT)}")
     for path, text in made.items():
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", newline="\n")
         print(path.relative_to(environment.ROOT))
     return 0
 

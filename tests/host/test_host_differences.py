@@ -147,6 +147,26 @@ class Probe:
         assert pack.called[-1] == "nodes"
         return pack.called == ["on_load", "nodes"]
 
+    def missing_nodes_have_a_type(self):
+        return self.error({"1": {"class_type": "Nothing", "inputs": {}}}) == "missing_node_type"
+
+    def rings_are_refused_by_name(self):
+        """A ring of two, and a node that saves it."""
+        ring = {key: {"class_type": "ImageInvert", "inputs": {"image": [other, 0]}} for key, other in (("1", "2"), ("2", "1"))}
+        found = self.error(ring | {"3": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}})
+        assert found is not None
+        return found == "dependency_cycle"
+
+    @staticmethod
+    def error(prompt):
+        """What the queue's own check calls the first error of a workflow, or of its first node."""
+        accepted, error, _, errors = asyncio.run(execution.validate_prompt("test", prompt, None))
+        assert not accepted
+        return next((each["errors"][0]["type"] for each in errors.values() if each["errors"]), error["type"])
+
+    def prompt_ids_are_uuids(self):
+        return "invalid_prompt_id" in (host.find_host() / "server.py").read_text(encoding="utf-8")  # no server runs in this process
+
     def codec_has_settings(self):
         keywords = inspect.signature(InputImpl.VideoFromComponents.save_to).parameters
         is_text = next(isinstance(each, io.Combo.Input) for each in nodes_video.SaveVideo.GET_SCHEMA().inputs if each.id == "codec")

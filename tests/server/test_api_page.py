@@ -32,7 +32,7 @@ def folder(tmp_path):
     shutil.copy(ROOT / "tools" / "queue_story.py", tmp_path / "tools")
     for name, kind in (("mia.txt", "characters"), ("story.txt", "panels")):
         (tmp_path / name).write_text(blocks(kind)[0], encoding="utf-8")
-    Image.new("RGB", (64, 64), "teal").save(tmp_path / "keyframe_1.png")
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "mia_1.png")
     return tmp_path
 
 
@@ -74,7 +74,7 @@ def test_the_standard_library_alone(server, folder):
     code = blocks("python")[2]
     assert not {"aiohttp", "queue_story", "requests"} & set(re.findall(r"\w+", code))
     python(server, folder, code)
-    made = sorted(path.name for path in folder.glob("*.png") if path.name != "keyframe_1.png")
+    made = sorted(path.name for path in folder.glob("*.png") if path.name != "mia_1.png")
     assert [re.sub(r"\d+_.png", "", name) for name in made] == ["page_", "with_", "without_"]
     refused = subprocess.run([sys.executable, "-c", code.replace("http://127.0.0.1:8188", server.url).replace('"panels"] =', '"panels"] = ["9", 9]  #')],
                              cwd=folder, capture_output=True, text=True, timeout=300)
@@ -104,7 +104,7 @@ def test_what_the_shell_is_told(server, folder):
     assert "filename=page_00001_.png&" in view
     shell(known, view.replace("filename=page_00001_.png", f"filename={page.filename}"))
     assert json.loads(Image.open(folder / "page.png").text["prompt"])["12"]["inputs"]["filename_prefix"] == "fabula/page"
-    assert json.loads(shell(known, upload))["name"].startswith("keyframe_1")
+    assert json.loads(shell(known, upload))["name"].startswith("mia_1")
 
     slow = json.loads((folder / "workflows" / "api" / "demo_story.json").read_text(encoding="utf-8"))
     slow["6"]["inputs"]["steps"] = 5000

@@ -163,7 +163,7 @@ def demo_identity() -> Workflow:
 
 def demo_film() -> Workflow:
     w = Workflow("demo_film")
-    models, demo = start(w, "**From a story to a film.** Four panels are keyframes; what CLIP would see between two of them is predicted, and a motion module draws it: three transitions, 37 frames, about a minute on a CPU.", 170)
+    _, demo = start(w, "**From a story to a film.** Four panels are keyframes; what CLIP would see between two of them is predicted, and a motion module draws it: three transitions, 37 frames, about a minute on a CPU.", 170)
     model, clip, vae, vision = (demo[slot] for slot in range(4))
     story, encoded = story_group(w, "[Mia] a girl", STORY, SIZE, clip, tall=420)
     drawing = w.group("Keyframes", PURPLE)

@@ -31,7 +31,6 @@ SD15 = Download(
     "v1-5-pruned-emaonly-fp16.safetensors", "checkpoints", "Comfy-Org/stable-diffusion-v1-5-archive", "v1-5-pruned-emaonly-fp16.safetensors", "2.1 GB", "CreativeML Open RAIL-M",
 )
 PHOTOMAKER = Download("photomaker-v1.bin", "photomaker", "TencentARC/PhotoMaker", "photomaker-v1.bin", "0.9 GB", "Apache-2.0")
-PHOTOMAKER_V2 = Download("photomaker-v2.bin", "photomaker", "TencentARC/PhotoMaker-V2", "photomaker-v2.bin", "1.8 GB", "Apache-2.0")
 MOTION_V3 = Download("v3_sd15_mm.ckpt", "animatediff_models", "guoyww/animatediff", "v3_sd15_mm.ckpt", "0.8 GB", "Apache-2.0")
 IMAGE_PROMPT = Download("ip-adapter-plus_sd15.safetensors", "ipadapter", "h94/IP-Adapter", "models/ip-adapter-plus_sd15.safetensors", "0.1 GB", "Apache-2.0")
 # Its publisher calls the file `model.safetensors`; this name is the one that IP-Adapter's users know it by.
