@@ -38,5 +38,5 @@ def test_what_it_links_to_is_there(readme):
 
 def test_the_chinese_one_has_the_figures_of_the_english_one():
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in READMES]
-    figures = [sorted(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])|\[\d[^\]]*\]", text)) for text in texts]
+    figures = [sorted(re.findall(r"(?<![\w.])\d+\.\d+(?!\w|\.\d)|\[\d[^\]]*\]", text)) for text in texts]
     assert figures[0] == figures[1] and len(figures[0]) > 40
