@@ -13,7 +13,7 @@ EDGE, TOP = 60, 120  # pixels of the window around a whole graph, and above it, 
 
 class FrontendPage:
     def __init__(self, page: Page) -> None:
-        self.page = page
+        self.page, self.nodes_2 = page, False
 
     @classmethod
     def open(cls, browser: Chromium, server) -> FrontendPage:
@@ -24,6 +24,8 @@ class FrontendPage:
         return cls(page)
 
     def use(self, nodes_2: bool) -> None:
+        """Nodes 2.0, or the classic canvas."""
+        self.nodes_2 = nodes_2
         self.page.run("await app.extensionManager.setting.set('Comfy.VueNodes.Enabled', nodes_2)", nodes_2=nodes_2)
 
     def window(self, width: int, height: int) -> None:

@@ -6,7 +6,6 @@ reached (pip's settings, proxies, certificates): no home, no language, no cache.
 
 import hashlib
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -20,8 +19,9 @@ import environment
 import pytest
 from PIL import Image
 
+pwd = pytest.importorskip("pwd", reason="Windows has no users of this kind")
 PLACE = "Ünï cødé 故事/my fabula"
-KEPT = ("PIP_", "SSL_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "OMP_NUM_THREADS", "FABULA_FRESH_")
+KEPT = ("PIP_", "SSL_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "OMP_NUM_THREADS")
 ANOTHER = "nobody"  # exists wherever there is a root
 HOURS = 3600
 
@@ -58,7 +58,7 @@ def machine(pytestconfig):
         subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(environment.ROOT), str(checkout)], check=True)
         home.mkdir()
         temporary.mkdir()
-        variables = {name: value for name, value in os.environ.items() if name.upper().startswith(KEPT)}
+        variables = {name: value for name, value in os.environ.items() if name.upper().startswith(KEPT) and name != "PIP_CACHE_DIR"}
         settings = Path.home() / ".config" / "pip" / "pip.conf"  # which index this machine reaches
         if settings.exists():
             (home / ".config" / "pip").mkdir(parents=True)

@@ -77,11 +77,6 @@ def test_the_demo_s_workflows_run(installed, name, files):
     assert savers and all(entry["outputs"][key]["images"] for key in savers)
 
 
-def test_nothing_of_the_checkout_is_served_that_is_not_installed(installed):
-    with pytest.raises(urllib.error.HTTPError, match="404"):
-        read(installed, f"/extensions/{FOLDER}/docs/Fabula_NoSuchNode.md")
-
-
 def test_running_leaves_the_pack_s_folder_as_it_was(installed, files):
     folder = installed.folder / "custom_nodes" / FOLDER
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}

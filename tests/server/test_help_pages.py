@@ -82,7 +82,7 @@ def test_the_host_serves_the_pages_where_the_frontend_asks(server, nodes, langua
             assert answer.read().decode() == page(node, language)
 
 
-def test_another_language_falls_back_to_english(server, nodes):
+def test_a_language_that_is_not_there_is_told_so_that_the_frontend_falls_back(server, nodes):
     for node in nodes:
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{server.url}/extensions/fabula/docs/{node}/de.md", timeout=30)
