@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from comfy_api.latest import io, ui
 
 from ..host import image_prompt_file, motion_predictor

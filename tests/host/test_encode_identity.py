@@ -7,7 +7,7 @@ import comfy.samplers
 import pytest
 import torch
 from comfy_extras import nodes_model_advanced
-from fabula.demo import models, sizes
+from fabula.demo import sizes
 from fabula.host import character_file, demo_models, id_encoder, identity_story
 from fabula.host.consistent_attention import Options, apply
 from fabula.host.encode_story import Rows, empty_latents, encode_story
