@@ -62,7 +62,10 @@ class ComicPage(io.ComfyNode):
                     tooltip="Where the characters, or their faces, are: pictures are cut around them, nothing covers them, tails point to them. One a panel, "
                     "one for each character of each panel, or one for all.",
                 ),
-                io.Custom("BOUNDING_BOX").Input("face_boxes", optional=True, tooltip="Boxes of faces that nothing may cover: one, or a list, a panel."),
+                io.Custom("BOUNDING_BOX").Input(
+                    "face_boxes", optional=True, tooltip="Boxes of faces that nothing may cover: one, or a list, a panel.",
+                    extra_dict={"forceInput": True},  # hosts of 2026 have a widget for one box, which would give an empty one
+                ),
             ],
             outputs=[io.Image.Output(display_name="pages", is_output_list=True, tooltip="A list of pages.")],
         )
@@ -72,7 +75,7 @@ class ComicPage(io.ComfyNode):
         chosen = {name: given[0] for name, given in choices.items()}
         check_choices(cls, **chosen)
         pictures = [picture for batch in images for picture in to_images(batch)]
-        panels = comic_panels(pictures, story[0], [mask for mask in masks if mask is not None], [box for box in face_boxes if box is not None])
+        panels = comic_panels(pictures, story[0], [mask for mask in masks if mask is not None], [box for box in face_boxes if box not in (None, {})])
         try:
             style = page_style(panels, folders.typeface(font[0]), **chosen)
             pages = draw_pages(panels, style)

@@ -58,6 +58,12 @@ def test_balloons_keep_off_the_faces_that_are_given(node, shape):
     assert columns.min() > 300, "the balloon stands in the right half"
 
 
+def test_an_empty_box_is_none(node):
+    """What the widget of hosts of 2026 gives where nothing is connected."""
+    (page,), (plain,) = (draw(node, '[Mia] waves # Mia: "Look, here is a map!"', 1, **given) for given in ({"face_boxes": {}}, {}))
+    assert np.array_equal(page, plain)
+
+
 def test_one_mask_for_each_character_tells_who_speaks(node):
     left, right = torch.zeros(2, 64, 64)
     left[44:, :16] = 1

@@ -21,9 +21,9 @@ WORLD = """The embedded model is tiny and draws a **cartoon world** of its own, 
 - by day, at sunset, at night, in the snow, in the rain"""
 
 
-def start(workflow: Workflow, text: str, height: int) -> tuple[Group, Node]:
+def start(workflow: Workflow, text: str) -> tuple[Group, Node]:
     group = models_group(workflow)
-    group.note(text, height)
+    group.note(text)
     return group, group.add("Fabula_LoadDemo", "Load Fabula Demo")
 
 
@@ -33,11 +33,11 @@ def draw(group: Group, title: str, model: Output, encoded: Node, seed: int = 1, 
 
 def demo_story() -> Workflow:
     w = Workflow("demo_story")
-    models, demo = start(w, "**A story, drawn twice**: with consistent attention she stays the same, without it each panel has a girl of its own. Press Run: it takes half a minute on a CPU, and needs no download.", 140)
-    models.note(WORLD, 330)
+    models, demo = start(w, "**A story, drawn twice**: with consistent attention she stays the same, without it each panel has a girl of its own. Press Run: it takes half a minute on a CPU, and needs no download.")
+    models.note(WORLD)
     model, clip, vae = demo[0], demo[1], demo[2]
     story, encoded = story_group(w, "[Mia] a girl", STORY, SIZE, clip, tall=420)
-    w.columns[-1][0].note("One character a line, one panel a line; what follows the *#* is the caption on the page. The help of the Story node (select it, then the ? above it) has all of the language.", 120)
+    w.columns[-1][0].note("One character a line, one panel a line; what follows the *#* is the caption on the page. The help of the Story node (select it, then the ? above it) has all of the language.")
     with_ = w.group("With consistent attention", PURPLE)
     patch = with_.add("Fabula_ConsistentAttention", "Consistent Attention", model=model)
     without = w.group("Without, to compare", GREY, below=True)
@@ -73,7 +73,7 @@ PAGES_STORY = """## in the forest by day
 
 def demo_pages() -> Workflow:
     w = Workflow("demo_pages")
-    _, demo = start(w, "**Seven layouts** of one story: twelve panels of two characters, with speech, a scene (`##`) and a wide picture (`crop=16:9`). About half a minute on a CPU.", 140)
+    _, demo = start(w, "**Seven layouts** of one story: twelve panels of two characters, with speech, a scene (`##`) and a wide picture (`crop=16:9`). About half a minute on a CPU.")
     story, encoded = story_group(w, "[Mia] a girl\n[Tom] an old man", PAGES_STORY, SIZE, demo[1], tall=620)
     drawing = w.group("Drawing", PURPLE)
     patch = drawing.add("Fabula_ConsistentAttention", "Consistent Attention", model=demo[0])
@@ -92,8 +92,8 @@ def demo_pages() -> Workflow:
 
 def demo_two_characters() -> Workflow:
     w = Workflow("demo_two_characters")
-    models, demo = start(w, "**Two characters in one story**, alone and together. In mode *anchors* each needs panels of its own (here two each): these hold what it looks like. A panel of both sees both, each one's tokens only where that one is.", 190)
-    models.note(WORLD, 330)
+    models, demo = start(w, "**Two characters in one story**, alone and together. In mode *anchors* each needs panels of its own (here two each): these hold what it looks like. A panel of both sees both, each one's tokens only where that one is.")
+    models.note(WORLD)
     panels = """[Mia] waving in a meadow by day # Mia has a plan.
 [Bob] sitting in the city at night # Bob has none.
 [Mia] running on the beach at sunset # She runs to tell him.
@@ -120,7 +120,7 @@ PERSONS = {
 
 def demo_identity() -> Workflow:
     w = Workflow("demo_identity")
-    models, demo = start(w, "**The same persons from pictures.** Two characters are drawn first, to stand in for photos; then a story whose words say only *a girl img* and *an old man img*. Compare: words alone, with the pictures, and with consistent attention on top.", 190)
+    models, demo = start(w, "**The same persons from pictures.** Two characters are drawn first, to stand in for photos; then a story whose words say only *a girl img* and *an old man img*. Compare: words alone, with the pictures, and with consistent attention on top.")
     loaded = models.add("Fabula_LoadPhotoMaker", "Load PhotoMaker", model=demo[0], photomaker_name="fabula_demo_photomaker.safetensors")
     references, photos = None, []
     for number, (name, (looks, stem)) in enumerate(PERSONS.items()):
@@ -163,7 +163,7 @@ def demo_identity() -> Workflow:
 
 def demo_film() -> Workflow:
     w = Workflow("demo_film")
-    _, demo = start(w, "**From a story to a film.** Four panels are keyframes; what CLIP would see between two of them is predicted, and a motion module draws it: three transitions, 37 frames, about a minute on a CPU.", 170)
+    _, demo = start(w, "**From a story to a film.** Four panels are keyframes; what CLIP would see between two of them is predicted, and a motion module draws it: three transitions, 37 frames, about a minute on a CPU.")
     model, clip, vae, vision = (demo[slot] for slot in range(4))
     story, encoded = story_group(w, "[Mia] a girl", STORY, SIZE, clip, tall=420)
     drawing = w.group("Keyframes", PURPLE)

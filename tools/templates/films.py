@@ -54,8 +54,8 @@ def film_animatediff() -> Workflow:
     )
     frames = between.add("VAEDecode", "VAE Decode", samples=drawn[0], vae=loaded[2])
     film_group(w, frames[0], keyframes, story, 8.0, "fabula/film_animatediff", False)
-    models.files(290, "CLIP vision is published as *model.safetensors*: give it the name above.", "", OWN)
-    models.note("**The paper's own decoder**: AnimateDiff joins the frames, and each attends to its own predicted image tokens. *linear* needs no file; a predictor that you have trained goes into *models/fabula_motion*.", 160, first=True)
+    models.files("CLIP vision is published as *model.safetensors*: give it the name above.", OWN)
+    models.note("**The paper's own decoder**: AnimateDiff joins the frames, and each attends to its own predicted image tokens. *linear* needs no file; a predictor that you have trained goes into *models/fabula_motion*.", first=True)
     return w
 
 
@@ -78,8 +78,8 @@ def film_svd() -> Workflow:
     )
     frames = between.add("VAEDecode", "VAE Decode", samples=drawn[0], vae=loaded[2])
     film_group(w, frames[0], keyframes, story, 10.0, "fabula/film_svd", True)
-    models.files(220, OWN)
-    models.note("**Stable Video Diffusion between pictures.** Each frame gets its own predicted row of CLIP; Two-Way SVD predicts every step from both ends (in twice the time), so that the clip arrives at its end picture.", 150, first=True)
+    models.files(OWN)
+    models.note("**Stable Video Diffusion between pictures.** Each frame gets its own predicted row of CLIP; Two-Way SVD predicts every step from both ends (in twice the time), so that the clip arrives at its end picture.", first=True)
     return w
 
 
@@ -114,8 +114,8 @@ def film_wan_flf() -> Workflow:
     )
     frames = between.add("VAEDecode", "VAE Decode", samples=drawn[0], vae=vae[0])
     film_group(w, frames[0], keyframes, story, 16.0, "fabula/film_wan", True)
-    models.files(320, OWN)
-    models.note("**Wan 2.1 from first to last frame**, once for each pair of keyframes: Plan Transitions chooses a length that Wan can draw, Keyframe Pairs gives the pictures as lists, and ComfyUI itself runs the sampler for each pair.", 160, first=True)
+    models.files(OWN)
+    models.note("**Wan 2.1 from first to last frame**, once for each pair of keyframes: Plan Transitions chooses a length that Wan can draw, Keyframe Pairs gives the pictures as lists, and ComfyUI itself runs the sampler for each pair.", first=True)
     return w
 
 
@@ -152,8 +152,8 @@ def film_ltx() -> Workflow:
     cropped = between.add("LTXVCropGuides", "Take the guides out", positive=last[0], negative=last[1], latent=drawn[0])
     frames = between.add("VAEDecode", "VAE Decode", samples=cropped[2], vae=loaded[2])
     film_group(w, frames[0], keyframes, story, 24.0, "fabula/film_ltx", True)
-    models.files(250, OWN)
-    models.note("**LTX-Video with a guide at each end**, once for each pair of keyframes. Small and fast.", 90, first=True)
+    models.files(OWN)
+    models.note("**LTX-Video with a guide at each end**, once for each pair of keyframes. Small and fast.", first=True)
     return w
 
 

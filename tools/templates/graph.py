@@ -34,8 +34,7 @@ class Node:
 
 @dataclass(eq=False)
 class Note:
-    text: str  # Markdown
-    height: int
+    text: str  # Markdown, with a blank line between paragraphs
 
 
 @dataclass(eq=False)
@@ -59,14 +58,14 @@ class Group:
         self.members.append(node)
         return node
 
-    def note(self, text: str, height: int, first: bool = False) -> None:
-        self.members.insert(0 if first else len(self.members), Note(text, height))
+    def note(self, text: str, first: bool = False) -> None:
+        self.members.insert(0 if first else len(self.members), Note(text))
 
-    def files(self, height: int, *more: str) -> None:
-        """A note on all files that the workflow needs; `more` lines follow. Call it when all nodes are there."""
+    def files(self, *more: str) -> None:
+        """A note on all files that the workflow needs; `more` paragraphs follow. Call it when all nodes are there."""
         found = dict.fromkeys(download for node in self.workflow.nodes for download in node.downloads)
         lines = [f"- [{each.name}]({each.page}) ({each.size}, {each.licence}) → models/{each.folder}" for each in found]
-        self.note("\n".join(["**Files**", "", *lines, *(("", *more) if more else ())]), height, first=True)
+        self.note("\n\n".join(["**Files**", "\n".join(lines), *more]), first=True)
 
 
 BLUE, GREEN, PURPLE, BROWN, GREY = "#3f789e", "#5a8a4f", "#7a5a9e", "#a1713b", "#5f6b76"  # of groups: models, story, drawing, pages and films, comparisons

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import NamedTuple
 
 from .graph import Group, Node, Note, Workflow
@@ -9,6 +11,7 @@ from .graph import Group, Node, Note, Workflow
 # Pixels of the classic canvas.
 TITLE, SLOT, WIDGET, TEXT, MARGIN = 30, 20, 24, 120, 14
 NODES_2_SLOT, NODES_2_WIDGET = 4, 11  # what Nodes 2.0 needs beyond these: room for it is left below a node
+LETTER, LINE, NOTE_EDGE, NOTE_HEAD = 7.3, 21, 52, 60  # of a note in Nodes 2.0, whose letters are the larger ones
 GAP, FRAME, HEAD, COLUMN_GAP, GROUP_GAP = 30, 20, 50, 60, 60
 
 
@@ -30,7 +33,7 @@ def place(workflow: Workflow, parts: dict[Node, tuple[int, int, list[bool]]]) ->
             y = top + HEAD
             for member in group.members:
                 if isinstance(member, Note):
-                    height = room = member.height
+                    height = room = _note_height(member.text, group.width)
                 else:
                     height, room = (max(member.tall or 0, each) for each in _heights(*parts[member]))
                 boxes[member] = Box(left + FRAME, y + TITLE, group.width, height)
@@ -46,3 +49,9 @@ def _heights(sockets: int, outputs: int, widgets: list[bool]) -> tuple[int, int]
     slots = max(sockets, outputs)
     height = slots * SLOT + sum(TEXT if text else WIDGET for text in widgets) + MARGIN
     return height, height + slots * NODES_2_SLOT + len(widgets) * NODES_2_WIDGET
+
+
+def _note_height(text: str, width: int) -> int:
+    paragraphs = [re.sub(r"\]\(.*?\)|[*\[]", "", line) for line in text.splitlines()]
+    lines = sum(math.ceil(len(line) * LETTER / (width - NOTE_EDGE - (40 if line.startswith("- ") else 0))) or 0.6 for line in paragraphs)
+    return NOTE_HEAD + int(lines * LINE)

@@ -31,8 +31,8 @@ def sdxl_story() -> Workflow:
     drawing, _, pictures = draw_group(w, "Drawing", loaded[0], encoded, loaded[2])
     save_panels(drawing, pictures[0])
     page_group(w, pictures[0], story, page_width=1600, font_size=34)
-    models.files(160, LESS, ANY)
-    models.note("**Six panels, one Mia.** One character a line, one panel a line; what follows the *#* is the caption, *Mia: \"...\"* in it a balloon, *[NC]* a panel without her. Her first three panels are the anchors: all others look at these.", 170, first=True)
+    models.files(LESS, ANY)
+    models.note("**Six panels, one Mia.** One character a line, one panel a line; what follows the *#* is the caption, *Mia: \"...\"* in it a balloon, *[NC]* a panel without her. Her first three panels are the anchors: all others look at these.", first=True)
     return w
 
 
@@ -51,8 +51,8 @@ def sdxl_two_characters() -> Workflow:
     drawing, _, pictures = draw_group(w, "Drawing", loaded[0], encoded, loaded[2], id_length=2)
     save_panels(drawing, pictures[0])
     page_group(w, pictures[0], story, layout="classic", page_width=1800, font_size=30)
-    models.files(160, LESS, ANY)
-    models.note("**Two characters, alone and together.** In mode *anchors* each needs panels of its own; *id_length* says how many of them hold its looks (2 here, the same number in Encode Story and Consistent Attention). In a panel of both, each one's tokens go only to where that one stands.", 190, first=True)
+    models.files(LESS, ANY)
+    models.note("**Two characters, alone and together.** In mode *anchors* each needs panels of its own; *id_length* says how many of them hold its looks (2 here, the same number in Encode Story and Consistent Attention). In a panel of both, each one's tokens go only to where that one stands.", first=True)
     return w
 
 
@@ -96,8 +96,8 @@ def sdxl_long_story() -> Workflow:
     drawing, _, pictures = draw_group(w, "Drawing", loaded[0], encoded, loaded[2])
     save_panels(drawing, pictures[0], "fabula/long/panel")
     page_group(w, pictures[0], story, file_format="pdf", prefix="fabula/long/comic", page_width=1800, font_size=32)
-    models.files(160, LESS, ANY)
-    models.note("**24 panels in the memory of one tile**: *tile_size* panels are denoised at once, with the anchors beside them. A longer story takes longer, and no more memory. *##* is a scene: it ends the prompts of the panels below. Redraw a few: write *4,7-9* into *panels* of Encode Story, or *seed=7* into a panel's line; the others stay bit for bit what they are.", 230, first=True)
+    models.files(LESS, ANY)
+    models.note("**24 panels in the memory of one tile**: *tile_size* panels are denoised at once, with the anchors beside them. A longer story takes longer, and no more memory. *##* is a scene: it ends the prompts of the panels below. Redraw a few: write *4,7-9* into *panels* of Encode Story, or *seed=7* into a panel's line; the others stay bit for bit what they are.", first=True)
     return w
 
 
@@ -134,8 +134,8 @@ def sdxl_identity() -> Workflow:
     pictures = drawing.add("VAEDecode", "VAE Decode", samples=drawn[0], vae=loaded[2])
     save_panels(drawing, pictures[0], "fabula/identity")
     page_group(w, pictures[0], story, page_width=1600, font_size=34, prefix="fabula/identity_comic")
-    models.files(200, "Less memory: a smaller *tile_size* (Consistent Attention), or smaller pictures (Encode Identity). Any SDXL checkpoint will do; PhotoMaker is for SDXL alone.")
-    models.note("**The persons of your photos.** Choose photos in which the face fills much of the picture; two to four of a person are better than one. *img* behind the class word (*a woman img*) is where they go in. *style_strength*: higher, and the style of the words comes through more; lower, and the likeness does. PhotoMaker V2 (*photomaker-v2.bin*) needs Face Embeds between photo and reference.", 250, first=True)
+    models.files("Less memory: a smaller *tile_size* (Consistent Attention), or smaller pictures (Encode Identity). Any SDXL checkpoint will do; PhotoMaker is for SDXL alone.")
+    models.note("**The persons of your photos.** Choose photos in which the face fills much of the picture; two to four of a person are better than one. *img* behind the class word (*a woman img*) is where they go in. *style_strength*: higher, and the style of the words comes through more; lower, and the likeness does. PhotoMaker V2 (*photomaker-v2.bin*) needs Face Embeds between photo and reference.", first=True)
     return w
 
 
@@ -152,8 +152,8 @@ def sdxl_character_save() -> Workflow:
     keeping.add(
         "Fabula_SaveCharacter", "Save Character", 120, samples=drawn[0], positive=encoded[0], negative=encoded[1], character="Mia", filename_prefix="mia", images=pictures[0],
     )
-    models.files(160, "The same checkpoint family and picture size in both workflows. Less memory: smaller pictures in both.", ANY)
-    models.note("**A character for all your stories.** Draw her until you like her (change the seed), and she is kept in *models/fabula_characters* as *mia_00001_.safetensors*. Then open *sdxl_character_2_continue*.", 150, first=True)
+    models.files("The same checkpoint family and picture size in both workflows. Less memory: smaller pictures in both.", ANY)
+    models.note("**A character for all your stories.** Draw her until you like her (change the seed), and she is kept in *models/fabula_characters* as *mia_00001_.safetensors*. Then open *sdxl_character_2_continue*.", first=True)
     return w
 
 
@@ -169,8 +169,8 @@ def sdxl_character_continue() -> Workflow:
     drawing, _, pictures = draw_group(w, "Drawing", loaded[0], encoded, loaded[2], character=kept[0])
     save_panels(drawing, pictures[0], "fabula/mia")
     page_group(w, pictures[0], story, prefix="fabula/mia_comic")
-    models.files(160, "The same checkpoint family and picture size in both workflows. Less memory: smaller pictures in both.", ANY)
-    models.note("**She goes on.** The pictures that *sdxl_character_1_save* kept take part in every step, and the new panels look at them. If the file is not in the list, press R.", 160, first=True)
+    models.files("The same checkpoint family and picture size in both workflows. Less memory: smaller pictures in both.", ANY)
+    models.note("**She goes on.** The pictures that *sdxl_character_1_save* kept take part in every step, and the new panels look at them. If the file is not in the list, press R.", first=True)
     return w
 
 
@@ -194,8 +194,8 @@ def sdxl_prose_to_comic() -> Workflow:
     drawing, _, pictures = draw_group(w, "Drawing", loaded[0], encoded, loaded[2], mode="batch")
     save_panels(drawing, pictures[0], "fabula/book/panel")
     page_group(w, pictures[0], story, file_format="cbz", prefix="fabula/book/comic", layout="free", rows="2,1", page_width=1600, font_size=34)
-    models.files(160, "Less memory: smaller pictures (Encode Story). In mode *batch* all eight panels are drawn at once; where each character has panels alone, mode *anchors* draws *tile_size* at a time.", ANY)
-    models.note("**From prose to a comic book.** Split Story cuts the text into panels: who is in each, what to draw, what is said. Read its script; to correct it, copy it into *panels* of Story. An instruct model writes richer prompts: Story Director. Mode *batch*, since prose does not promise anybody a panel alone.", 200, first=True)
+    models.files("Less memory: smaller pictures (Encode Story). In mode *batch* all eight panels are drawn at once; where each character has panels alone, mode *anchors* draws *tile_size* at a time.", ANY)
+    models.note("**From prose to a comic book.** Split Story cuts the text into panels: who is in each, what to draw, what is said. Read its script; to correct it, copy it into *panels* of Story. An instruct model writes richer prompts: Story Director. Mode *batch*, since prose does not promise anybody a panel alone.", first=True)
     return w
 
 
