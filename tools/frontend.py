@@ -8,7 +8,7 @@ from chromium import Chromium, Page
 
 READY = "window.app?.graph && window.LiteGraph?.registered_node_types.Fabula_Story"
 SETTINGS = {"Comfy.TutorialCompleted": True}  # of the server, ahead of the first page: else the templates stand over the canvas
-EDGE, TOP = 60, 120  # pixels of the window around a whole graph, and above it, where the frontend has its tabs
+EDGE, TOP = 60, 180  # pixels of the window around a whole graph, and above it, where the frontend has its tabs
 
 
 class FrontendPage:
