@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .graph import BLUE, BROWN, GREEN, GREY, PURPLE, Group, Node, Output, Workflow
-from .parts import STORY_WIDTH, models_group, save_panels, story_group
+from .parts import STORY_WIDTH, animate, models_group, predict, save_panels, story_group
 
 STORY = """[Mia] waving in the forest by day # Mia leaves the old forest.
 [Mia] running on the beach at sunset # She runs along the sea,
@@ -172,11 +172,9 @@ def demo_film() -> Workflow:
     pictures = drawing.add("VAEDecode", "Decode, with", samples=drawn[0], vae=vae)
     keyframes = drawing.add("ImageFromBatch", "Keyframes: the first four panels", image=pictures[0], batch_index=0, length=4)[0]
     motion = w.group("Motion", BLUE)
-    predictor = motion.add("Fabula_LoadMotionPredictor", "Load Motion Predictor", predictor_name="fabula_demo_predictor.safetensors")
-    predicted = motion.add("Fabula_PredictMotion", "Predict Motion", predictor=predictor[0], clip_vision=vision, keyframes=keyframes, frames=13, space="penultimate")
-    module = motion.add("Fabula_LoadMotionModule", "Load Motion Module", model=model, motion_module_name="fabula_demo_motion.safetensors")
-    applied = motion.add("Fabula_ApplyMotion", "Apply Motion", model=module[0], motion=predicted[0], image_prompt_name="fabula_demo_image_prompt.safetensors", weight=1.0)
-    alike = motion.add("Fabula_ConsistentAttention", "The frames of a transition stay alike", model=applied[0], mode="batch")
+    predicted = predict(motion, "fabula_demo_predictor.safetensors", vision, keyframes, 13, "penultimate")
+    applied = animate(motion, model, predicted, "fabula_demo_motion.safetensors", "fabula_demo_image_prompt.safetensors")
+    alike = motion.add("Fabula_ConsistentAttention", "The frames of a transition stay alike", model=applied, mode="batch")
     between = w.group("Transitions", PURPLE)
     texts = [
         between.add(

@@ -6,7 +6,7 @@ from .downloads import (
     IMAGE_ENCODER, IMAGE_PROMPT, LTX, LTX_TEXT, MOTION_V3, SD15, SDXL, SVD, WAN_FLF, WAN_TEXT, WAN_VAE, WAN_VISION, Download,
 )
 from .graph import BLUE, BROWN, PURPLE, Group, Node, Output, Workflow
-from .parts import draw_group, models_group, story_group
+from .parts import animate, draw_group, models_group, predict, story_group
 
 GIRL = "a girl with short ginger hair, wearing a red coat"
 STORY = """[Mia] stands at a garden gate, waving # Mia leaves
@@ -41,15 +41,13 @@ def film_animatediff() -> Workflow:
     models, loaded, story, keyframes = story_to_keyframes(w, SD15, (512, 512), (512, 512))
     vision = models.add("CLIPVisionLoader", "Load CLIP Vision", clip_name=IMAGE_ENCODER)
     motion = w.group("Motion", BLUE)
-    predictor = motion.add("Fabula_LoadMotionPredictor", "Load Motion Predictor", predictor_name="linear")
-    predicted = motion.add("Fabula_PredictMotion", "Predict Motion", predictor=predictor[0], clip_vision=vision[0], keyframes=keyframes, frames=16, space="penultimate")
-    module = motion.add("Fabula_LoadMotionModule", "Load Motion Module", model=loaded[0], motion_module_name=MOTION_V3)
-    applied = motion.add("Fabula_ApplyMotion", "Apply Motion", model=module[0], motion=predicted[0], image_prompt_name=IMAGE_PROMPT, weight=1.0)
+    predicted = predict(motion, "linear", vision[0], keyframes, 16, "penultimate")
+    applied = animate(motion, loaded[0], predicted, MOTION_V3, IMAGE_PROMPT)
     between = w.group("Transitions", PURPLE)
     texts = [between.add("CLIPTextEncode", title, clip=loaded[1], text=text) for title, text in (("What is in all frames", GIRL), ("Negative", "blurry, distorted"))]
     held = between.add("Fabula_TransitionLatents", "Transition Latents", vae=loaded[2], keyframes=keyframes, frames=16)
     drawn = between.add(
-        "KSampler", "Draw the transitions", model=applied[0], positive=texts[0][0], negative=texts[1][0], latent_image=held[0],
+        "KSampler", "Draw the transitions", model=applied, positive=texts[0][0], negative=texts[1][0], latent_image=held[0],
         seed=1, steps=25, cfg=7.5, sampler_name="euler", scheduler="normal", denoise=1.0,
     )
     frames = between.add("VAEDecode", "VAE Decode", samples=drawn[0], vae=loaded[2])
@@ -64,10 +62,9 @@ def film_svd() -> Workflow:
     models, _, story, keyframes = story_to_keyframes(w, SDXL, (1024, 576), (1024, 576))
     loaded = models.add("ImageOnlyCheckpointLoader", "Load Checkpoint (SVD)", ckpt_name=SVD)
     motion = w.group("Motion", BLUE)
-    predictor = motion.add("Fabula_LoadMotionPredictor", "Load Motion Predictor", predictor_name="linear")
-    predicted = motion.add("Fabula_PredictMotion", "Predict Motion", predictor=predictor[0], clip_vision=loaded[1], keyframes=keyframes, frames=14, space="pooled")
+    predicted = predict(motion, "linear", loaded[1], keyframes, 14, "pooled")
     conditioning = motion.add(
-        "Fabula_MotionToSVD", "Motion To SVD", motion=predicted[0], vae=loaded[2], keyframes=keyframes, width=1024, height=576, fps=6, motion_bucket_id=127, augmentation_level=0.0,
+        "Fabula_MotionToSVD", "Motion To SVD", motion=predicted, vae=loaded[2], keyframes=keyframes, width=1024, height=576, fps=6, motion_bucket_id=127, augmentation_level=0.0,
     )
     two_way = motion.add("Fabula_TwoWaySVD", "Two-Way SVD", model=loaded[0], fusion="linear")
     between = w.group("Transitions", PURPLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .downloads import Download
 from .graph import BLUE, BROWN, GREEN, PURPLE, Group, Node, Output, Workflow
 
 STORY_WIDTH = 520
@@ -40,3 +41,15 @@ def page_group(workflow: Workflow, images: Output, story: Node, *, file_format: 
 
 def models_group(workflow: Workflow, width: int = 360) -> Group:
     return workflow.group("Models", BLUE, width)
+
+
+def predict(group: Group, predictor: str, clip_vision: Output, keyframes: Output, frames: int, space: str) -> Output:
+    """The motion between keyframes."""
+    loaded = group.add("Fabula_LoadMotionPredictor", "Load Motion Predictor", predictor_name=predictor)
+    return group.add("Fabula_PredictMotion", "Predict Motion", predictor=loaded[0], clip_vision=clip_vision, keyframes=keyframes, frames=frames, space=space)[0]
+
+
+def animate(group: Group, model: Output, motion: Output, module: str | Download, image_prompt: str | Download) -> Output:
+    """A model that draws the frames of that motion."""
+    loaded = group.add("Fabula_LoadMotionModule", "Load Motion Module", model=model, motion_module_name=module)
+    return group.add("Fabula_ApplyMotion", "Apply Motion", model=loaded[0], motion=motion, image_prompt_name=image_prompt, weight=1.0)[0]
