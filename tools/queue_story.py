@@ -266,7 +266,7 @@ class ComfyClient:
                 if entry is None:  # the connection was lost; the run goes on
                     await asyncio.sleep(1)
         except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-            raise HostError(f"{self._named} lets nobody in at /ws ({error}). Is ComfyUI running there, and does a proxy pass websockets on?") from error
+            raise HostError(f"{self._named} cannot be reached ({error}). Is ComfyUI running there, and if there is a proxy, does it pass websockets on (/ws)?") from error
         except (Refused, Failed):
             raise
         except BaseException:
@@ -446,7 +446,8 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: the server is told
     try:
-        print(f"{asyncio.run(draw(options))} files in {options.output}")
+        count = asyncio.run(draw(options))
+        print(f"{count} {'file' if count == 1 else 'files'} in {options.output}")
     except (HostError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import environment  # noqa: E402
 
 FOLDER = environment.ROOT / "workflows"
+FONT = environment.ROOT / "comic" / "fonts" / "ComicNeue-Bold.otf"
 SIZE = (720, 480)
 WINDOW = (2160, 1440)  # the graph is drawn large, so that its texts can be read, and made smaller
 SHOWN = {  # of the demo's workflows: which of the files that they save, by the ends of their prefixes, how many of each, in how many columns
@@ -97,7 +98,19 @@ def screenshots(server, names: list[str]):
             frontend.load(name, json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
             frontend.show_all()
             picture = Image.open(io.BytesIO(frontend.picture()))
-            yield ImageOps.fit(picture, SIZE, Image.Resampling.LANCZOS)
+            yield named(name, ImageOps.fit(picture, SIZE, Image.Resampling.LANCZOS))
+
+
+def named(name: str, picture):
+    """Its name in large letters below: small graphs look much alike."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    band, letters = 90, ImageFont.truetype(str(FONT), 54)
+    made = Image.new("RGB", SIZE, "#202020")
+    width = round(SIZE[0] * (SIZE[1] - band) / SIZE[1])
+    made.paste(picture.convert("RGB").resize((width, SIZE[1] - band), Image.Resampling.LANCZOS), ((SIZE[0] - width) // 2, 0))
+    ImageDraw.Draw(made).text((SIZE[0] / 2, SIZE[1] - band / 2), name.replace("_", " "), "white", letters, "mm")
+    return made
 
 
 if __name__ == "__main__":

@@ -304,9 +304,9 @@ def test_an_unknown_tag_is_told_with_its_line(server, workflow):
 
 
 def test_a_server_that_is_not_there_or_is_something_else(server, workflow):
-    with pytest.raises(HostError, match="127.0.0.1:1/? lets nobody in"):
+    with pytest.raises(HostError, match="127.0.0.1:1/? cannot be reached"):
         run(server, workflow, url="http://127.0.0.1:1")
-    with pytest.raises(HostError, match="no/such/place lets nobody in.*404"):
+    with pytest.raises(HostError, match="no/such/place cannot be reached.*404"):
         run(server, workflow, url=f"{server.url}/no/such/place")
     with pytest.raises(ValueError, match="no address"):
         ComfyClient("127.0.0.1:8188")

@@ -37,7 +37,7 @@ def demo_story() -> Workflow:
     models.note(WORLD)
     model, clip, vae = demo[0], demo[1], demo[2]
     story, encoded = story_group(w, "[Mia] a girl", STORY, SIZE, clip, tall=420)
-    w.columns[-1][0].note("One character a line, one panel a line; what follows the *#* is the caption on the page. The help of the Story node (select it, then the ? above it) has all of the language.")
+    w.columns[-1][0].note("One character a line, one panel a line; what follows the *#* is the caption on the page. The help of the Story node (select it, then the i above it) has all of the language.")
     with_ = w.group("With consistent attention", PURPLE)
     patch = with_.add("Fabula_ConsistentAttention", "Consistent Attention", model=model)
     without = w.group("Without, to compare", GREY, below=True)
@@ -61,7 +61,7 @@ PAGES_STORY = """## in the forest by day
 ##
 [Mia] running on the beach at sunset # along the sea,
 [Mia] sitting in the city at night # rests where the lights are. Mia: "Where can he be?"
-[Tom] sitting in the mountains in the snow crop=16:9 # Somebody sits in the snow.
+[Tom] sitting in the mountains in the snow crop=4:3 # Somebody sits in the snow.
 [Tom] waving in the mountains in the snow # He stands up. Tom: "Hello!" Mia: "Tom!"
 [Mia] jumping in the mountains in the snow # Mia jumps for joy.
 [Tom] reading a book in the library # Tom reads to her all winter long. Tom: "Once there was a girl who ran to the sea ..." Mia: "That is me!"
@@ -73,8 +73,8 @@ PAGES_STORY = """## in the forest by day
 
 def demo_pages() -> Workflow:
     w = Workflow("demo_pages")
-    _, demo = start(w, "**Seven layouts** of one story: twelve panels of two characters, with speech, a scene (`##`) and a wide picture (`crop=16:9`). About half a minute on a CPU.")
-    story, encoded = story_group(w, "[Mia] a girl\n[Tom] an old man", PAGES_STORY, SIZE, demo[1], tall=620)
+    _, demo = start(w, "**Seven layouts** of one story: twelve panels of two characters, with speech, a scene (*##*) and a wide picture (*crop=4:3*). About half a minute on a CPU.")
+    story, encoded = story_group(w, "[Mia] a girl\n[Tom] a man", PAGES_STORY, SIZE, demo[1], tall=620)
     drawing = w.group("Drawing", PURPLE)
     patch = drawing.add("Fabula_ConsistentAttention", "Consistent Attention", model=demo[0])
     drawn = draw(drawing, "Draw the panels", patch[0], encoded)
@@ -86,7 +86,7 @@ def demo_pages() -> Workflow:
     for number, (layout, width, font_size, more) in enumerate(layouts):
         group = w.group(layout.capitalize(), BROWN, 400, below=number % 2 == 1)
         page = group.add("Fabula_ComicPage", f"Comic Page: {layout}", images=pictures[0], layout=layout, page_width=width, font="(built-in)", font_size=font_size, story=story[0], **more)
-        group.add("SaveImage", f"Save {layout}", images=page[0], filename_prefix=f"fabula/{layout.replace(' ', '_')}")
+        group.add("SaveImage", f"Save {layout}", 640, images=page[0], filename_prefix=f"fabula/{layout.replace(' ', '_')}")
     return w
 
 
@@ -123,8 +123,8 @@ def demo_identity() -> Workflow:
     models, demo = start(w, "**The same persons from pictures.** Two characters are drawn first, to stand in for photos; then a story whose words say only *a girl img* and *an old man img*. Compare: words alone, with the pictures, and with consistent attention on top.")
     loaded = models.add("Fabula_LoadPhotoMaker", "Load PhotoMaker", model=demo[0], photomaker_name="fabula_demo_photomaker.safetensors")
     references, photos = None, []
-    for number, (name, (looks, stem)) in enumerate(PERSONS.items()):
-        group = w.group(f"Pictures of {name}, in place of photos", GREY, 400, below=number > 0)
+    for name, (looks, stem) in PERSONS.items():
+        group = w.group(f"Pictures of {name}, in place of photos", GREY, 400)
         story = group.add("Fabula_Story", f"What {name} looks like", 330, characters=f"[{name}] {looks}", panels=f"[{name}] waving in a meadow by day\n[{name}] sitting in the bedroom")
         encoded = group.add("Fabula_EncodeStory", "Encode Story", clip=demo[1], story=story[0], width=256, height=256)
         patch = group.add("Fabula_ConsistentAttention", "Consistent Attention", model=demo[0], mode="batch")
@@ -163,7 +163,7 @@ def demo_identity() -> Workflow:
 
 def demo_film() -> Workflow:
     w = Workflow("demo_film")
-    _, demo = start(w, "**From a story to a film.** Four panels are keyframes; what CLIP would see between two of them is predicted, and a motion module draws it: three transitions, 37 frames, about a minute on a CPU.")
+    _, demo = start(w, "**From a story to a film.** Four panels are keyframes; what CLIP would see between two of them is predicted, and a motion module draws it: three transitions, 37 frames, one or two minutes on a CPU.")
     model, clip, vae, vision = (demo[slot] for slot in range(4))
     story, encoded = story_group(w, "[Mia] a girl", STORY, SIZE, clip, tall=420)
     drawing = w.group("Keyframes", PURPLE)

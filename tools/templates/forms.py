@@ -9,6 +9,7 @@ from .graph import Node, Note, Output, Workflow
 from .layout import Box, place
 
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+VIEW = {"scale": 0.6, "offset": [150, 270]}  # how it opens: clear of the frontend's bars
 OPTIONAL = 7  # LiteGraph's shape of a socket that may stay open
 
 
@@ -96,7 +97,7 @@ def browser_form(workflow: Workflow, host_nodes: dict, versions: dict[str, str])
             {"id": number, "title": group.title, "bounding": list(box), "color": group.colour, "font_size": 24, "flags": {}}
             for number, (group, box) in enumerate(frames.items(), start=1)
         ],
-        "config": {}, "extra": {"ds": {"scale": 0.6, "offset": [80, 120]}}, "version": 0.4,
+        "config": {}, "extra": {"ds": VIEW}, "version": 0.4,
     }
 
 
@@ -116,7 +117,7 @@ def _node(node: Node, box: Box, order: int, inputs: list[Input], sockets: list[I
     values = []
     for each in (each for each in inputs if each.is_widget):
         value = node.inputs.get(each.name)
-        values += [each.default if value is None or isinstance(value, Output) else value, *each.added_values()]
+        values += [("" if each.type == "STRING" else each.default) if isinstance(value, Output) else each.default if value is None else value, *each.added_values()]
     into = {link[4]: link[0] for link in links if link[3] == node.key}
     out = [[link[0] for link in links if link[1] == node.key and link[2] == slot] for slot in range(len(info["output"]))]
     return {

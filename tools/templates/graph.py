@@ -52,7 +52,7 @@ class Group:
         downloads = tuple(value for value in inputs.values() if isinstance(value, Download))
         values = {name: value.name if isinstance(value, Download) else value for name, value in inputs.items()}
         if kind in SHOWING:
-            tall = self.width + PICTURE
+            tall = max(tall or 0, self.width + PICTURE)
         node = Node(len(self.workflow.nodes) + 1, kind, title, values, downloads, tall)
         self.workflow.nodes.append(node)
         self.members.append(node)

@@ -11,7 +11,7 @@ from .graph import Group, Node, Note, Workflow
 # Pixels of the classic canvas.
 TITLE, SLOT, WIDGET, TEXT, MARGIN = 30, 20, 24, 120, 14
 NODES_2_SLOT, NODES_2_WIDGET = 4, 11  # what Nodes 2.0 needs beyond these: room for it is left below a node
-LETTER, LINE, NOTE_EDGE, NOTE_HEAD = 7.3, 21, 52, 60  # of a note in Nodes 2.0, whose letters are the larger ones
+LETTER, LINE, NOTE_EDGE, NOTE_HEAD = 7.7, 21, 52, 80  # of a note in Nodes 2.0, whose letters are the larger ones
 GAP, FRAME, HEAD, COLUMN_GAP, GROUP_GAP = 30, 20, 50, 60, 60
 
 

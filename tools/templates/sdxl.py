@@ -135,7 +135,7 @@ def sdxl_identity() -> Workflow:
     save_panels(drawing, pictures[0], "fabula/identity")
     page_group(w, pictures[0], story, page_width=1600, font_size=34, prefix="fabula/identity_comic")
     models.files("Less memory: a smaller *tile_size* (Consistent Attention), or smaller pictures (Encode Identity). Any SDXL checkpoint will do; PhotoMaker is for SDXL alone.")
-    models.note("**The persons of your photos.** Choose photos in which the face fills much of the picture; two to four of a person are better than one. *img* behind the class word (*a woman img*) is where they go in. *style_strength*: higher, and the style of the words comes through more; lower, and the likeness does. PhotoMaker V2 (*photomaker-v2.bin*) needs Face Embeds between photo and reference.", first=True)
+    models.note("**The persons of your photos.** Choose your own in the Load Image nodes: the face shall fill much of the picture, and two to four of a person are better than one. *img* behind the class word (*a woman img*) is where they go in. *style_strength*: higher, and the style of the words comes through more; lower, and the likeness does. PhotoMaker V2 (*photomaker-v2.bin*) needs Face Embeds between photo and reference.", first=True)
     return w
 
 
