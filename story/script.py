@@ -49,7 +49,8 @@ def _parse_panels(text: str, cast: Cast, styles: Collection[str], mistakes: list
         else:
             panels.append(_parse_panel(len(panels) + 1, line_number, line, scene, cast, styles, mistakes))
     if not panels and not any(mistake.input_name == "panels" for mistake in mistakes):
-        remedy = "Write one panel a line, for example: [Bob] feeds the ducks in a park # Morning."
+        tag = next((character.tag for character in cast.characters), "NC")
+        remedy = f"Write one panel a line, for example: [{tag}] feeds the ducks in a park # Morning."
         mistakes.append(Mistake("panels", 0, "", "the story has no panels", remedy))
     return tuple(panels)
 

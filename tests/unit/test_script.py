@@ -163,6 +163,11 @@ def test_an_empty_story_is_a_mistake(panels):
     assert "no panels" in mistake.message
 
 
+def test_the_example_for_an_empty_story_can_be_taken_as_it_is():
+    with pytest.raises(ValueError, match=r"for example: \[Ann\] feeds"):
+        parse_story("[Ann] a girl", "", "(No style)", "")
+
+
 @pytest.mark.parametrize("line", ["[Bob]", "[Bob] [Ann]", "[NC]", "# only a caption", "[Bob], # Hello", "..."])
 def test_a_panel_without_text_is_a_mistake(line):
     (mistake,) = mistakes(line)
