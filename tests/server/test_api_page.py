@@ -91,7 +91,7 @@ def test_what_the_shell_is_told(server, folder):
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    assert "1 files in pages/" in shell(command) and len(list((folder / "pages").iterdir())) == 1
+    assert "1 file in pages/" in shell(command) and len(list((folder / "pages").iterdir())) == 1
     answer = json.loads(shell(queue))
     assert set(answer) == {"prompt_id", "number", "node_errors"} and not answer["node_errors"]
     entry = server.wait(answer["prompt_id"])
