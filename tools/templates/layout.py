@@ -12,7 +12,7 @@ from .graph import Group, Node, Note, Workflow
 TITLE, SLOT, WIDGET, TEXT, MARGIN = 30, 20, 24, 120, 14
 NODES_2_SLOT, NODES_2_WIDGET = 4, 11  # what Nodes 2.0 needs beyond these: room for it is left below a node
 LETTER, LINE, NOTE_EDGE, NOTE_HEAD = 7.7, 21, 52, 80  # of a note in Nodes 2.0, whose letters are the larger ones
-GAP, FRAME, HEAD, COLUMN_GAP, GROUP_GAP = 30, 20, 50, 60, 60
+GAP, FRAME, HEAD, FOOT, COLUMN_GAP, GROUP_GAP = 30, 20, 50, 50, 60, 60  # FOOT: frontends of 2026 write below a node that its file is missing
 
 
 class Box(NamedTuple):
@@ -38,7 +38,7 @@ def place(workflow: Workflow, parts: dict[Node, tuple[int, int, list[bool]]]) ->
                     height, room = (max(member.tall or 0, each) for each in _heights(*parts[member]))
                 boxes[member] = Box(left + FRAME, y + TITLE, group.width, height)
                 y += TITLE + room + GAP
-            frames[group] = Box(left, top, group.width + 2 * FRAME, y - GAP + FRAME - top)
+            frames[group] = Box(left, top, group.width + 2 * FRAME, y - GAP + FOOT - top)
             top += frames[group].height + GROUP_GAP
         left += max(frames[group].width for group in column) + COLUMN_GAP
     return boxes, frames
