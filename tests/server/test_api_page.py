@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def test_what_the_shell_is_told(server, folder):
     command, queue, ask, view, cancel, upload = blocks("bash")
 
     def shell(*texts):
-        text = "\n".join(["set -eu", *texts]).replace("http://127.0.0.1:8188", server.url).replace("python3", sys.executable)
+        text = "\n".join(["set -eu", *texts]).replace("http://127.0.0.1:8188", server.url).replace("python3", shlex.quote(sys.executable))
         ended = subprocess.run(["bash", "-c", text], cwd=folder, capture_output=True, text=True, timeout=300)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
