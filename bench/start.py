@@ -29,6 +29,7 @@ def main() -> int:
     import environment
 
     environment.run_inside(__file__)
+    from host_differences import version
     from side_by_side import machine, middle, shown
 
     rounds: dict[str, list[Start]] = {"without": [], "with": []}
@@ -37,7 +38,7 @@ def main() -> int:
             start = measure(ROOT if name == "with" else None)
             if number:
                 rounds[name].append(start)
-    print(f"{machine()}; ComfyUI {version()}; {options.rounds} rounds, medians with 95 % intervals over rounds\n")
+    print(f"{machine()}; ComfyUI {'.'.join(map(str, version()))}; {options.rounds} rounds, medians with 95 % intervals over rounds\n")
     print("| | without the pack | with it | difference |\n|---|---|---|---|")
     for field, title in (("seconds", "seconds to the first answer"), ("processor", "of these the processor's")):
         without, with_ = ([getattr(start, field) for start in rounds[name]] for name in rounds)
@@ -62,13 +63,6 @@ def measure(pack: Path | None) -> Start:
         loaded = any(name.startswith("Fabula_") for name in server.get_json("/object_info"))
         assert loaded == (pack is not None), server.log()
         return Start(answered - process.create_time(), spent.user + spent.system)
-
-
-def version() -> str:
-    import host
-
-    text = (host.find_host() / "comfyui_version.py").read_text(encoding="utf-8")
-    return text.split('"')[1]
 
 
 if __name__ == "__main__":

@@ -148,5 +148,6 @@ class Page:
         """As an input method enters it."""
         self.call("Input.insertText", text=text)
 
-    def screenshot(self, file: Path) -> None:
-        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+    def picture(self) -> bytes:
+        """The window, as PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])

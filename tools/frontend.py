@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-
 from chromium import Chromium, Page
 
 READY = "window.app?.graph && window.LiteGraph?.registered_node_types.Fabula_Story"
@@ -80,7 +78,3 @@ class FrontendPage:
     def prompt(self) -> dict:
         """The open workflow as the frontend would queue it."""
         return self.page.run("return (await app.graphToPrompt()).output")
-
-    def picture(self) -> bytes:
-        """The window, as PNG."""
-        return base64.b64decode(self.page.call("Page.captureScreenshot", format="png")["data"])

@@ -97,7 +97,7 @@ def screenshots(server, names: list[str]):
         for name in names:
             frontend.load(name, json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
             frontend.show_all()
-            picture = Image.open(io.BytesIO(frontend.picture()))
+            picture = Image.open(io.BytesIO(frontend.page.picture()))
             yield named(name, ImageOps.fit(picture, SIZE, Image.Resampling.LANCZOS))
 
 

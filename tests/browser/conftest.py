@@ -47,6 +47,6 @@ def picture(frontend, request):
 
     def take(name: str = "") -> None:
         PICTURES.mkdir(parents=True, exist_ok=True)
-        frontend.screenshot(PICTURES / f"{request.node.name}{name}.png")
+        (PICTURES / f"{request.node.name}{name}.png").write_bytes(frontend.picture())
 
     return take

@@ -316,6 +316,19 @@ def test_a_server_that_is_not_there_or_is_something_else(server, workflow):
 
 
 @contextlib.asynccontextmanager
+async def serving(app):
+    """The address of a server of one's own."""
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
 async def proxy(server, drops=0):
     """ComfyUI at /behind/comfy of another server, for those with a key. Cuts the first `drops` websockets when the run tells its first step."""
     left, connections = [drops], []
@@ -344,14 +357,8 @@ async def proxy(server, drops=0):
 
     app = web.Application(client_max_size=2**26)
     app.router.add_route("*", "/behind/comfy/{rest:.*}", pass_on)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/behind/comfy", connections
-    finally:
-        await runner.cleanup()
+    async with serving(app) as url:
+        yield f"{url}/behind/comfy", connections
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -408,15 +415,8 @@ def test_silence_is_asked_about(server, others, workflow, monkeypatch):
 
         app.router.add_get("/ws", mute)
         app.router.add_route("*", "/{rest:.*}", pass_on)
-        runner = web.AppRunner(app, shutdown_timeout=1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        try:
-            async with ComfyClient(f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}") as client:
-                await client.run(workflow)
-        finally:
-            await runner.cleanup()
+        async with serving(app) as url, ComfyClient(url) as client:
+            await client.run(workflow)
 
     with pytest.raises(Failed, match="knows nothing of the prompt"):
         asyncio.run(asyncio.wait_for(draw(), 60))

@@ -8,6 +8,7 @@ import pytest
 from fabula.story.moments import estimate_tokens
 from fabula.story.prose import split_story
 from fabula.story.script import parse_story
+from pack import node_ids
 
 DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"
 CAST = "[Mia] a girl with ginger hair, red coat\n[Bob] a man with a grey beard, blue coat"
@@ -73,13 +74,8 @@ def test_the_director_s_example_is_a_story():
     assert len(parse_story(characters, panels, "(No style)", "").panels) == 3
 
 
-def nodes_of_the_pack() -> set[str]:
-    sources = (DOCS.parents[1] / "nodes").glob("*.py")
-    return {name for source in sources for name in re.findall(r'node_id="(\w+)"', source.read_text(encoding="utf-8"))}
-
-
 def test_every_node_has_a_page_and_every_page_a_node():
-    assert {page.stem for page in DOCS.glob("*.md")} == nodes_of_the_pack()
+    assert {page.stem for page in DOCS.glob("*.md")} == node_ids()
 
 
 @pytest.mark.parametrize("node", ["Fabula_EncodeIdentity", "Fabula_ConsistentAttention"])

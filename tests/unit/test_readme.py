@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pack import node_ids
 from templates import all_workflows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,8 +17,7 @@ def readme(request):
 
 
 def test_every_node_is_named(readme):
-    nodes = {name for source in (ROOT / "nodes").glob("*.py") for name in re.findall(r'node_id="(\w+)"', source.read_text(encoding="utf-8"))}
-    assert set(re.findall(r"`(Fabula_\w+)`", readme)) == nodes
+    assert set(re.findall(r"`(Fabula_\w+)`", readme)) == node_ids()
 
 
 def test_every_template_and_every_file_that_it_needs_is_named(readme):
