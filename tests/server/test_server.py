@@ -143,15 +143,15 @@ def test_a_character_saved_by_one_story_goes_on_in_the_next(server, workflow, no
     nodes_by_kind["Fabula_ConsistentAttention"]["mode"] = "anchors"
     workflow["20"] = {
         "class_type": "Fabula_SaveCharacter",
-        "inputs": {"samples": ["6", 0], "positive": ["3", 0], "negative": ["3", 1], "character": "", "filename_prefix": "mia", "images": ["8", 0]},
+        "inputs": {"samples": ["6", 0], "positive": ["3", 0], "negative": ["3", 1], "character": "", "filename_prefix": "of_one_story", "images": ["8", 0]},
     }
     entry = server.wait(server.queue(workflow))
     assert failure(entry) is None
-    assert entry["outputs"]["20"]["text"] == ["[Mia], 6 pictures: mia_00001_.safetensors"]
+    assert entry["outputs"]["20"]["text"] == ["[Mia], 6 pictures: of_one_story_00001_.safetensors"]
     plain = pictures(server, entry, workflow, "fabula/with")
 
     del workflow["20"]
-    workflow["21"] = {"class_type": "Fabula_LoadCharacter", "inputs": {"character_name": "mia_00001_.safetensors"}}
+    workflow["21"] = {"class_type": "Fabula_LoadCharacter", "inputs": {"character_name": "of_one_story_00001_.safetensors"}}
     workflow["4"]["inputs"]["character"] = ["21", 0]
     entry = server.wait(server.queue(workflow))
     assert failure(entry) is None
