@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .interpolation import frame_times, interpolate
 
@@ -52,9 +53,7 @@ class MotionPredictor(nn.Module):
         self.read = nn.Linear(sizes.channels, width)
         self.time = nn.Linear(2 * _FREQUENCIES, width)
         self.places = nn.Parameter(torch.randn(sizes.tokens, width) * 0.02)
-        layer = nn.TransformerEncoderLayer(width, sizes.heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
-        # enable_nested_tensor has no use for layers that normalise first, and warns.
-        self.blocks = nn.TransformerEncoder(layer, sizes.layers, enable_nested_tensor=False)
+        self.blocks = nn.ModuleDict({"layers": nn.ModuleList(_Block(width, sizes.heads) for _ in range(sizes.layers))})
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, sizes.channels)
         nn.init.zeros_(self.head.weight)
@@ -76,10 +75,31 @@ class MotionPredictor(nn.Module):
         weight = (4 * tau * (1 - tau))[:, None, None]
         standard = (between - self.mean) / self.std
         hidden = self.read(standard.to(self.read.weight.dtype)) + self.time(fourier(tau).to(self.read.weight.dtype))[:, None] + self.places
-        hidden = self.blocks(hidden.flatten(1, 2)).unflatten(1, (frames, -1))
+        hidden = hidden.flatten(1, 2)
+        for block in self.blocks["layers"]:
+            hidden = block(hidden)
+        hidden = hidden.unflatten(1, (frames, -1))
         learned = self.head(self.norm(hidden)).to(between.dtype) * self.std
         # `where`: a keyframe stays itself also where something that is not finite was learned.
         return torch.where(weight > 0, between + strength * weight * learned, between).to(start.dtype)
+
+
+class _Block(nn.Module):
+    """Torch's TransformerEncoderLayer, normalising first, with its names. Not that one itself: without gradients, on the CPU, it keeps the whole
+    table of attention, which for 81 frames of 257 tokens is of gigabytes."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.linear1, self.linear2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, places, width)."""
+        attention = self.self_attn
+        q, k, v = F.linear(self.norm1(x), attention.in_proj_weight, attention.in_proj_bias).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        x = x + attention.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return x + self.linear2(F.gelu(self.linear1(self.norm2(x))))
 
 
 def fourier(tau: Tensor) -> Tensor:

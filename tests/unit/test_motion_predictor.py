@@ -174,3 +174,13 @@ def test_files_that_are_refused(tmp_path):
               metadata={"format": "fabula_motion_predictor", "version": "1", "sizes": json.dumps({"space": "penultimate", "tokens": 5, "channels": 12, "width": 32, "layers": 2, "heads": 4})})
     with pytest.raises(ValueError, match="(?s)damaged.*std"):
         load(path)
+
+
+def test_the_table_of_attention_is_never_held_whole():
+    """Torch's own encoder layer holds it where nothing is trained; of 81 frames of 257 tokens it would take gigabytes."""
+    predictor = trained(Sizes("penultimate", 64, 8, width=32, layers=1, heads=4))
+    frames, ends = 16, keyframes(1, tokens=64, channels=8)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as watched, torch.inference_mode():
+        predictor(*ends, frames)
+    largest = max(event.self_cpu_memory_usage for event in watched.events())
+    assert frames * 64 * 32 * 4 <= largest < 4 * (frames * 64) ** 2  # bytes: of what is read at least, and of one head's table
