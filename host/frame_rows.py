@@ -16,7 +16,8 @@ def frame_window(transformer_options: dict) -> list[int] | None:
     """The frames that are looked at now, where the host's context windows or AnimateDiff-Evolved's cut a film; None: all."""
     window = transformer_options.get("context_window")
     if window is not None:
-        return list(window.index_list)
+        ahead = getattr(window, "causal_anchor_index", None)  # a frame ahead of the window's own, which newer hosts add and throw away
+        return ([] if ahead is None or ahead < 0 else [ahead]) + list(window.index_list)
     return (transformer_options.get("ad_params") or {}).get("sub_idxs")
 
 

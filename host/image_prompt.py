@@ -111,6 +111,7 @@ class FramePrompt:
 
     def sample(self, executor, *args, **kwargs):
         """The host's wrapper of one sampling. Only now is it known which schedule the model has, and which conditionings are positive: not all guiders call the net with those first."""
+        self._check(len(args[0] if args else kwargs["noise"]))
         guider = executor.class_obj
         self._positive = {entry["uuid"]: name == "positive" for name, entries in guider.conds.items() for entry in entries or () if "uuid" in entry}
         if self._percents:
@@ -120,6 +121,12 @@ class FramePrompt:
             return executor(*args, **kwargs)
         finally:
             self.forget()
+
+    def _check(self, frames: int) -> None:
+        if frames != self._frames:
+            raise ValueError(
+                f"{NODE}: the latent has {frames} frames, but input 'motion' {self._frames}. Give Fabula_TransitionLatents, or the empty latent, as many 'frames' as Fabula_PredictMotion."
+            )
 
     def layer(self, number: int, previous):
         """The host's attn2 replacement for the layer `number` of the file: (q, k, v, extra_options) to the layer's output before to_out. previous: what another pack
@@ -145,12 +152,8 @@ class FramePrompt:
         """(rows, prompt tokens, context): each row's own frame's where it is of the positive, else none's."""
         refuse_other_rows(NODE, extra_options)
         frames, window = rows_a_cond(q, extra_options), frame_window(extra_options)
-        there = self._frames if window is None else len(window)
-        if frames != there or window is not None and max(window) >= self._frames:
-            latent = frames if window is None else max(frames, max(window) + 1)
-            raise ValueError(
-                f"{NODE}: the latent has {latent} frames, but input 'motion' {self._frames}. Give Fabula_TransitionLatents, or the empty latent, as many 'frames' as Fabula_PredictMotion."
-            )
+        if window is None:
+            self._check(frames)
         if self._moved is None or (self._moved.device, self._moved.dtype) != (q.device, q.dtype):
             self._moved = self._tokens.to(q)  # once, and not in every layer of every step
         shown = self._moved[:-1] if window is None else self._moved[window]

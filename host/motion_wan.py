@@ -12,6 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 
 from ..motion.latent_frames import pool_frames
+from .frame_rows import frame_window
 from .motion_predictor import Transition
 
 NODE = "Fabula_ApplyMotionToWan"
@@ -57,14 +58,15 @@ def _wrapper(features: torch.Tensor, frames: int):
             raise ValueError(
                 f"{NODE}: the sampler's 'positive' adds frames of its own to the film, a reference. Take it out, or give the sampler the model without this node."
             )
-        window = transformer_options.get("context_window")
-        now = features if window is None else features[[each for each in window.index_list if each < len(features)]]
-        if x.shape[2] != len(now):
+        window, film = frame_window(transformer_options), x.shape[2]
+        if window is not None:  # older hosts do not tell how long the film is: it may be as long as the motion
+            film = getattr(transformer_options.get("context_window"), "total_frames", 0) or max(len(features), max(window) + 1)
+        if film != len(features):
             raise ValueError(
-                f"{NODE}: input 'motion' has {frames} frames, which are {len(features)} latent frames, but the sampler's latent has {x.shape[2]}. Set the "
-                f"latent's length to {frames}, or Fabula_PredictMotion's 'frames' to {4 * (x.shape[2] - 1) + 1}."
+                f"{NODE}: input 'motion' has {frames} frames, which are {len(features)} latent frames, but the sampler's latent has {film}. Set the "
+                f"latent's length to {frames}, or Fabula_PredictMotion's 'frames' to {4 * (film - 1) + 1}."
             )
-        now = _fill(net, now.to(x))
+        now = _fill(net, (features if window is None else features[window]).to(x))
         tokens = net.img_emb(now)
         # The net's own tokens for all frames are not read. In their place stand some of the right number, also where the conditioning has none.
         clip_fea = now[:1].expand(len(x), -1, -1)

@@ -13,6 +13,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 
 from ..motion.two_way import FUSIONS, fuse, reverse
+from .frame_rows import frame_window
 from .motion_svd import END_LATENT
 
 NODE = "Fabula_TwoWaySVD"
@@ -42,6 +43,11 @@ def two_way_svd(model: ModelPatcher, fusion: str) -> ModelPatcher:
 def _wrapper(fusion: str) -> Callable:
     def calc_cond_batch(executor, model, conds, x_in, timestep, model_options):
         """`conds` is a list of positive, negative or whatever a guider has; any of them may be None."""
+        if frame_window(model_options.get("transformer_options", {})) is not None:
+            raise ValueError(
+                f"{NODE}: something cuts the film into context windows, each of which would end at the film's end picture. Take them out, and give each transition as "
+                "many frames as SVD knows, 14 or 25."
+            )
         reversed_conds = [None if cond is None else [_reversed(entry, x_in) for entry in cond] for cond in conds]
         forward = executor(model, conds, x_in, timestep, model_options)
         backward = executor(model, reversed_conds, x_in.flip(0), timestep, model_options)

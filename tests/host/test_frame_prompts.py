@@ -213,17 +213,19 @@ def six(net, folder):
     return patched, run(patched, 6)
 
 
-def test_the_host_s_windows_get_their_frames(six, monkeypatch):
+@pytest.mark.parametrize("one_ahead", [False, True] if here(WINDOWS_ADD_A_FRAME) else [False])
+def test_the_host_s_windows_get_their_frames(six, monkeypatch, one_ahead):
     patched, expected = six
-    off = {"freenoise": WINDOWS_ASK_FOR_NOISE, "causal_window_fix": WINDOWS_ADD_A_FRAME}
-    more = {name: False for name, difference in off.items() if here(difference)}
+    more = {"freenoise": False} if here(WINDOWS_ASK_FOR_NOISE) else {}
+    more |= {"causal_window_fix": one_ahead} if here(WINDOWS_ADD_A_FRAME) else {}
     windowed = ContextWindowsManualNode.execute(patched, 4, 2, "standard_static", 1, False, "pyramid", 0, **more).args[0]
     own, asked = comfy.context_windows.IndexListContextHandler.set_step, []
     one = None if here(WINDOWS_TAKE_ONE_TIME) else 1  # it is the same in all rows
     monkeypatch.setattr(comfy.context_windows.IndexListContextHandler, "set_step", lambda self, times, options: asked.append(1) or own(self, times[:one], options))
     assert near(run(windowed, 6), expected) and asked
-    with pytest.raises(ValueError, match="Fabula_ApplyMotion: the latent has 8 frames, but input 'motion' 6"):
-        run(windowed, 8)
+    for frames in (5, 8):
+        with pytest.raises(ValueError, match=f"Fabula_ApplyMotion: the latent has {frames} frames, but input 'motion' 6"):
+            run(windowed, frames)
 
 
 @pytest.mark.parametrize("windows", [[[0, 1, 2], [3, 4, 5]], [[5, 4], [3, 0, 2], [1]]])

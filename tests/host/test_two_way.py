@@ -151,3 +151,16 @@ def test_keyframes_in_pairs():
     assert torch.equal(torch.cat(start), keyframes[:3, ..., :3]) and torch.equal(torch.cat(end), keyframes[1:, ..., :3])
     with pytest.raises(ValueError, match="Fabula_KeyframePairs: input 'keyframes' has 1 picture"):
         KeyframePairs.execute(keyframes[:1])
+
+
+def test_context_windows_are_refused(svd, vae, keyframes, noise):
+    """Each would end at the film's end picture."""
+    def cut(executor, model, conds, x_in, timestep, model_options):
+        frames = list(range(len(x_in)))
+        told = {"transformer_options": {**model_options["transformer_options"], "ad_params": {"sub_idxs": frames, "full_length": len(frames)}}}
+        return executor(model, conds, x_in, timestep, {**model_options, **told})
+
+    windowed = svd.clone()
+    windowed.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, "windows", cut)
+    with pytest.raises(ValueError, match="Fabula_TwoWaySVD: something cuts the film into context windows"):
+        run(two_way_svd(windowed, "linear"), inputs(vae, keyframes), noise)
