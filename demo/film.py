@@ -40,7 +40,7 @@ class Studio:
         return Sight(self.clip_vision, space).see(pictures)
 
     def transition(self, features: torch.Tensor) -> Transition:
-        return Transition(0, "penultimate", features, Sight(self.clip_vision, "penultimate").nothing())
+        return Transition.of(features, "penultimate", Sight(self.clip_vision, "penultimate").nothing())
 
     @torch.inference_mode()
     def film(self, keyframes: torch.Tensor, motion: Transition, prompt: str = "", seed: int = 1, steps: int = 12, cfg: float = 2.0, weight: float = 1.0, consistent: bool = True) -> torch.Tensor:

@@ -15,7 +15,9 @@ from ..motion.image_prompt import ImagePrompt, attend
 from .errors import errors_of
 from .frame_rows import frame_window, refuse_other_rows, rows_a_cond
 from .image_prompt_file import load_image_prompt, project
+from .image_unet import image_unet, text_channels
 from .motion_predictor import Transition
+from .sight import PROJECTED
 
 NODE = "Fabula_ApplyMotion"
 KEY = "fabula_image_prompt"
@@ -48,10 +50,8 @@ def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: flo
 
     Raises: ValueError for a model, an image prompt and features that do not fit each other.
     """
-    net = getattr(model.model, "diffusion_model", None)
-    places = layers(net) if isinstance(net, UNetModel) else []
-    if not places:
-        raise ValueError(f"{NODE}: input 'model' is no image UNet: image prompts are made for checkpoints of SD1.5 and SDXL. Load one.")
+    net = image_unet(NODE, model, "image prompts")
+    places = layers(net)
     if start_percent >= end_percent:
         raise ValueError(
             f"{NODE}: input 'start_percent' is {start_percent:g} and 'end_percent' is {end_percent:g}, so it would never act. Let 'start_percent' be the smaller one; to switch the "
@@ -63,19 +63,24 @@ def apply_motion(model: ModelPatcher, motion: Transition, name: str, weight: flo
             prompts[name] = load_image_prompt(name)
     patcher = prompts[name]
     sizes = patcher.model.sizes
-    if tuple(width for _, width in places) != sizes.layers:
+    if (*(width for _, width in places), text_channels(net)) != (*sizes.layers, sizes.context):
         raise ValueError(
-            f"{NODE}: input 'image_prompt_name': {name} is of another family than input 'model': it has {len(sizes.layers)} layers, the model {len(places)}. "
-            "Choose one of the checkpoint's family, SD1.5 or SDXL."
+            f"{NODE}: input 'image_prompt_name': {name} is of another family than input 'model': it has {len(sizes.layers)} layers beside texts of {sizes.context} channels, the model "
+            f"{len(places)} and {text_channels(net)}. Choose one of the checkpoint's family, SD1.5 or SDXL."
         )
-    given = torch.stack([*motion.features, motion.nothing])
-    if motion.space == "projected":
-        if motion.features.shape[-1] != sizes.context:
-            raise ValueError(f"{NODE}: input 'motion' has tokens of {motion.features.shape[-1]} channels, {name} makes {sizes.context}. Use one image prompt in both nodes.")
+    given = torch.cat([motion.features, motion.nothing[None]])
+    channels = given.shape[-1]
+    if motion.space == PROJECTED:
+        if motion.image_prompt not in ("", name):
+            raise ValueError(
+                f"{NODE}: input 'motion' has the tokens of {motion.image_prompt}, but input 'image_prompt_name' is {name}. Choose the same one here and in Fabula_PredictMotion."
+            )
+        if channels != sizes.context:
+            raise ValueError(f"{NODE}: input 'motion' has tokens of {channels} channels, {name} makes {sizes.context}. Use one image prompt in both nodes.")
         tokens = given
-    elif (motion.space, motion.features.shape[-1]) != (sizes.space, sizes.features):
+    elif (motion.space, channels) != (sizes.space, sizes.features):
         raise ValueError(
-            f"{NODE}: input 'motion' has {motion.space} features of {motion.features.shape[-1]} channels, but {name} reads {sizes.space} ones of {sizes.features}. "
+            f"{NODE}: input 'motion' has {motion.space} features of {channels} channels, but {name} reads {sizes.space} ones of {sizes.features}. "
             f"Set Fabula_PredictMotion's 'space' to {sizes.space}, and load the CLIP vision model that the image prompt was trained with."
         )
     else:
@@ -101,6 +106,9 @@ class FramePrompt:
         self._tokens = torch.cat([tokens, none[None]])  # (frames + 1, prompt tokens, context)
         self._frames = len(tokens)
         self.forget()
+
+    def __deepcopy__(self, memo) -> FramePrompt:
+        return self  # hosts copy the options that carry it
 
     def forget(self) -> None:
         """What is kept for the layers of one sampling."""

@@ -24,6 +24,7 @@ from ..motion.motion_module import MotionModule, Place, TemporalTransformer, cle
 from ..motion.windows import Window, windows
 from .folders import MOTION_MODULES
 from .frame_rows import refuse_other_rows, rows_a_cond
+from .image_unet import image_unet
 
 NODE = "Fabula_LoadMotionModule"
 KEY = "fabula_motion_module"
@@ -132,9 +133,7 @@ def load_motion_module(model: ModelPatcher, name: str, context_length: int, cont
 
     Raises: ValueError for a file that is not there, cannot be read, or is of another family than the model.
     """
-    net = getattr(model.model, "diffusion_model", None)
-    if not isinstance(net, UNetModel) or any("Video" in type(layer).__name__ for layer in net.modules()):
-        raise ValueError(f"{NODE}: input 'model' is no image UNet: motion modules are made for checkpoints of SD1.5 and SDXL. Load one.")
+    net = image_unet(NODE, model, "motion modules")
     module, told = _read(name)
     wanted = {place: spot.channels for place, spot in spots(net).items()}
     if any(wanted.get(place) != channels for place, channels in module.channels.items()):

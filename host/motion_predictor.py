@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import comfy.model_management
@@ -15,25 +17,33 @@ from ..motion.interpolation import MODES, interpolate
 from ..motion.predictor import MotionPredictor
 from .errors import errors_of
 from .folders import MOTION
-from .sight import Sight
+from .sight import PROJECTED, Sight
 
 
 @dataclass(frozen=True)
 class Transition:
     """What the socket FABULA_MOTION carries, one a transition.
 
-    index: from 0. space: of the features, "projected" being the tokens of an image prompt. features: (frames, tokens, channels), the keyframes' own first and last. nothing: what stands for no picture, (tokens,
-    channels).
+    index: from 0. space: of the features, "projected" being the tokens of the image prompt `image_prompt`. frames: how many. predict: what makes the features; they are made when they are
+    asked for, so that those of one transition are there at a time, however many keyframes a film has. nothing: what stands for no picture, (tokens, channels).
     """
 
     index: int
     space: str
-    features: torch.Tensor
+    frames: int
+    predict: Callable[[], torch.Tensor]
     nothing: torch.Tensor
+    image_prompt: str = ""
+
+    @classmethod
+    def of(cls, features: torch.Tensor, space: str, nothing: torch.Tensor, index: int = 0, image_prompt: str = "") -> Transition:
+        """One whose features are there."""
+        return cls(index, space, len(features), lambda: features, nothing, image_prompt)
 
     @property
-    def frames(self) -> int:
-        return len(self.features)
+    def features(self) -> torch.Tensor:
+        """(frames, tokens, channels), the keyframes' own first and last. Made anew each time."""
+        return self.predict()
 
 
 class Predictor:
@@ -111,7 +121,7 @@ def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torc
             f"{sizes.tokens} of {sizes.channels}. Load the CLIP vision model that it was trained with."
         )
     return [
-        Transition(index, space, predictor.predict(start, end, frames, strength), nothing)
+        Transition(index, space, frames, partial(predictor.predict, start, end, frames, strength), nothing, image_prompt if space == PROJECTED else "")
         for index, (start, end) in enumerate(zip(features, features[1:]))
     ]
 

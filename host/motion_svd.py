@@ -21,9 +21,9 @@ def motion_to_svd(motion: Transition, vae, keyframes: torch.Tensor, width: int, 
 
     Raises: ValueError for features of another kind, and a transition that the keyframes do not have.
     """
-    if motion.space != "pooled" or motion.features.shape[1:] != (1, CHANNELS):
+    if motion.space != "pooled" or motion.nothing.shape != (1, CHANNELS):
         raise ValueError(
-            f"{NODE}: input 'motion' has {motion.space} features, {tuple(motion.features.shape[1:])} a frame, but SVD reads 1 pooled row of {CHANNELS}. Set "
+            f"{NODE}: input 'motion' has {motion.space} features, {tuple(motion.nothing.shape)} a frame, but SVD reads 1 pooled row of {CHANNELS}. Set "
             "Fabula_PredictMotion's 'space' to pooled, with the CLIP vision of the SVD checkpoint (ViT-H)."
         )
     if motion.index + 1 >= len(keyframes):
@@ -33,11 +33,12 @@ def motion_to_svd(motion: Transition, vae, keyframes: torch.Tensor, width: int, 
             raise ValueError(f"{NODE}: input '{name}' is {size}, but must be a multiple of 8; {size // 8 * 8} is near.")
     still, end = (_encode(vae, keyframes, number, width, height, augmentation_level) for number in (motion.index, motion.index + 1))
     shared = {"motion_bucket_id": motion_bucket_id, "fps": fps, "augmentation_level": augmentation_level}
-    whole = motion.features[[0, -1]].transpose(0, 1)  # (1, 2, channels)
-    positive = [[motion.features.clone(), {**shared, "concat_latent_image": still, END_LATENT: end, "time_conditioning": whole}]]
+    features = motion.features
+    whole = features[[0, -1]].transpose(0, 1)  # (1, 2, channels)
+    positive = [[features.clone(), {**shared, "concat_latent_image": still, END_LATENT: end, "time_conditioning": whole}]]
     # As many rows as the positive: the host would repeat one of them otherwise, which is the same, but says so with no shape.
     nothing = {"concat_latent_image": torch.zeros_like(still), END_LATENT: torch.zeros_like(end), "time_conditioning": torch.zeros_like(whole)}
-    negative = [[torch.zeros_like(motion.features), {**shared, **nothing}]]
+    negative = [[torch.zeros_like(features), {**shared, **nothing}]]
     return positive, negative, {"samples": torch.zeros(motion.frames, 4, height // 8, width // 8)}
 
 

@@ -31,9 +31,9 @@ def apply_motion_to_wan(model: ModelPatcher, motion: Transition) -> ModelPatcher
             f"{NODE}: input 'model' is a {type(model.model).__name__} that reads no image tokens. Load an image-to-video model of Wan 2.1 (I2V, FLF2V, Fun-InP): "
             "Wan 2.2 and text-to-video models have no place for them."
         )
-    if motion.space != "penultimate" or motion.features.shape[1:] != (TOKENS, CHANNELS):
+    if motion.space != "penultimate" or motion.nothing.shape != (TOKENS, CHANNELS):
         raise ValueError(
-            f"{NODE}: input 'motion' has {motion.space} features, {tuple(motion.features.shape[1:])} a frame, but Wan reads {TOKENS} rows of {CHANNELS}. Set "
+            f"{NODE}: input 'motion' has {motion.space} features, {tuple(motion.nothing.shape)} a frame, but Wan reads {TOKENS} rows of {CHANNELS}. Set "
             "Fabula_PredictMotion's 'space' to penultimate, with the CLIP vision of Wan (clip_vision_h)."
         )
     try:

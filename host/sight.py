@@ -35,7 +35,8 @@ class Sight:
         return self._project(encode_pictures(self.clip_vision, pictures, self._prompt.model.sizes.space))
 
     def nothing(self) -> torch.Tensor:
-        """What stands for no picture, (tokens, channels), as image prompts were trained: zeros for pooled features, else what CLIP sees in a black picture."""
+        """What stands for no picture, (tokens, channels): zeros for pooled features, as image prompts of the base kind were trained; else what CLIP sees in a black picture, as the demo's
+        was and as is usual for the others, which were trained with one of CLIP's mean grey."""
         black = torch.zeros(1, 64, 64, 3)
         space = self.space if self._prompt is None else self._prompt.model.sizes.space
         features = encode_pictures(self.clip_vision, black, space)

@@ -247,9 +247,10 @@ class JoinTransitions(io.ComfyNode):
 
     @classmethod
     def execute(cls, transitions, keyframes=None, match_colours=(False,)) -> io.NodeOutput:
-        given = [each for each in keyframes or () if each is not None]
+        # A film has no alpha, which some nodes' pictures have.
+        clips, given = ([each[..., :3] for each in images or () if each is not None] for images in (transitions, keyframes))
         try:
-            film = join(transitions, one_batch(given) if given else None, match_colours[0])
+            film = join(clips, one_batch(given) if given else None, match_colours[0])
         except ValueError as error:
             raise ValueError(f"Fabula_JoinTransitions: input {error}") from error
         return io.NodeOutput(film, len(film))

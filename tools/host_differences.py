@@ -36,7 +36,7 @@ WINDOWS_TAKE_ONE_TIME = Difference(
 )
 WINDOWS_ASK_FOR_NOISE = Difference("0.4.0", "context windows have an input `freenoise`", "a test compares with sampling without windows, which has the noise as it is")
 WINDOWS_ADD_A_FRAME = Difference(
-    "0.21.0", "context windows add a frame of another window to each, unless `causal_window_fix` is off", "a test compares with sampling without windows",
+    "0.21.0", "context windows add a frame of another window to each, unless `causal_window_fix` is off", "`host/frame_rows.py` gives it the tokens of its own frame",
 )
 MASK_IS_PREPARED = Difference(
     "0.6.0", "a noise mask reaches samplers' wrappers in the latents' size and channels; before, as it was drawn", "consistent attention takes one channel of either",

@@ -282,6 +282,8 @@ def test_models_that_are_no_image_unets_are_refused(net, folder, svd):
     for each in (svd, comfy.model_patcher.ModelPatcher(torch.nn.Linear(2, 2), CPU, CPU)):
         with pytest.raises(ValueError, match="Fabula_LoadMotionModule: input 'model' is no image UNet"):
             load(each)
+    with pytest.raises(ValueError, match="Fabula_LoadMotionModule: input 'model' is of SD2: motion modules are made for"):
+        load(sd15(context_dim=1024))
 
 
 def test_a_second_module_takes_the_place_of_the_first(net, folder):

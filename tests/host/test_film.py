@@ -22,5 +22,7 @@ def test_lists_and_batches_are_joined():
     for given in ([keyframes], [keyframes[:1], keyframes[1:]]):
         film, _ = JoinTransitions.execute(clips, given, [True]).args
         assert torch.equal(film[[0, 4, 8]], keyframes)
+    with_alpha = torch.cat([keyframes, torch.ones_like(keyframes[..., :1])], -1)
+    assert torch.equal(JoinTransitions.execute(clips, [with_alpha]).args[0], JoinTransitions.execute(clips, [keyframes]).args[0])
     with pytest.raises(ValueError, match="Fabula_JoinTransitions: input keyframes: 2 are no ends of 2 transitions. Connect 3"):
         JoinTransitions.execute(clips, [keyframes[:2]])

@@ -59,7 +59,7 @@ def transition(space="penultimate", frames=FRAMES, changed=None):
     features, black = torch.randn(frames, *shape, generator=generator), torch.randn(*shape, generator=generator)
     if changed is not None:
         features[changed] += 1
-    return Transition(0, space, features, black)
+    return Transition.of(features, space, black)
 
 
 def apply(net, motion, name="plus.safetensors", weight=1.0, mode="decoupled", start=0.0, end=1.0):
@@ -133,7 +133,7 @@ def test_without_weight_nothing_is_done(net, folder, mode):
 def test_the_negative_sees_nothing(net, folder):
     """A black picture, or no features at all for the base kind."""
     motion = transition()
-    other = Transition(0, motion.space, motion.features, motion.nothing + 1)
+    other = Transition.of(motion.features, motion.space, motion.nothing + 1)
     assert not torch.allclose(run(apply(net, motion)), run(apply(net, other)), atol=1e-3)
     assert torch.equal(run(apply(net, motion), cfg=1.0), run(apply(net, other), cfg=1.0))
 
@@ -262,6 +262,9 @@ def test_projected_features_are_the_prompt_s_tokens(net, folder, clip_vision, na
     wanted = project(prompt, plain.features)
     assert torch.allclose(projected.features[[0, -1]], wanted[[0, -1]], atol=1e-5)
     assert torch.allclose(projected.features, interpolate(wanted[0], wanted[-1], FRAMES), atol=1e-5) and not torch.allclose(projected.features, wanted, atol=1e-4)
+    with pytest.raises(ValueError, match=f"Fabula_ApplyMotion: input 'motion' has the tokens of {name}, but input 'image_prompt_name' is other.safetensors. Choose the same one"):
+        write(prompt.model, folder / "other.safetensors")
+        apply(net, projected, "other.safetensors")
     one, two = run(apply(net, plain, name)), run(apply(net, projected, name))
     difference = (one - two).abs().amax((1, 2, 3))
     assert difference[[0, -1]].max() < 1e-3 * two.abs().mean() and difference[1:-1].min() > 3 * difference[[0, -1]].max()
@@ -308,7 +311,7 @@ class _Evil:
         return (print, ("run",))
 
 
-def test_files_that_are_refused(net, folder, capsys):
+def test_files_that_are_refused(net, folder, capsys, svd):
     def refused(name, words, motion=None, model=net):
         with pytest.raises(ValueError, match=f"Fabula_ApplyMotion: input .*{words}"):
             apply(model, motion or transition(), name)
@@ -328,8 +331,11 @@ def test_files_that_are_refused(net, folder, capsys):
     refused("base.safetensors", "'motion' has penultimate features.*'space' to pooled")
     write(prompt_of(net, "plus", 48), folder / "vit_l.safetensors")
     refused("vit_l.safetensors", "'motion' has penultimate features of 64 channels, but vit_l.safetensors reads penultimate ones of 48.*CLIP vision model")
-    wide = Transition(0, "projected", torch.randn(FRAMES, TOKENS, 40), torch.randn(TOKENS, 40))
+    wide = Transition.of(torch.randn(FRAMES, TOKENS, 40), "projected", torch.randn(TOKENS, 40))
     refused("plus.safetensors", f"'motion' has tokens of 40 channels, plus.safetensors makes {CONTEXT}. Use one image prompt in both nodes", wide)
+    refused("plus.safetensors", f"is of another family than input 'model': it has 16 layers beside texts of {CONTEXT} channels, the model 16 and 40", model=sd15(context_dim=40))
+    refused("plus.safetensors", "'model' is of SD2: image prompts are made for", model=sd15(context_dim=1024))
+    refused("plus.safetensors", "'model' is no image UNet: image prompts are made for", model=svd)
     refused("plus.safetensors", "'model' is no image UNet", model=comfy.model_patcher.ModelPatcher(torch.nn.Linear(2, 2), CPU, CPU))
 
 

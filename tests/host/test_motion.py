@@ -134,7 +134,7 @@ def test_held_frames_come_out_of_the_sampler_as_they_went_in(vae, keyframes, mod
 def svd_inputs(clip_vision, keyframes, vae, features=None, augmentation=0.0):
     motion = predict(clip_vision, keyframes)[0][0]
     if features is not None:
-        motion = motion_predictor.Transition(0, "pooled", features(motion.features), motion.nothing)
+        motion = motion_predictor.Transition.of(features(motion.features), "pooled", motion.nothing)
     return MotionToSVD.execute(motion, vae, keyframes, 64, 64, 6, 127, augmentation).args
 
 
@@ -345,3 +345,15 @@ def test_bf16_reaches_the_training(clip_vision, user, monkeypatch):
     with pytest.raises(ValueError, match="Fabula_TrainMotionPredictor: bf16 is on, but the device .* has no bf16. Turn it off"):
         TrainMotionPredictor.execute("videos", clip_vision, 3, "walk", **SMALL, bf16=True)
     TrainMotionPredictor.execute("videos", clip_vision, 3, "walk", **SMALL)
+
+
+def test_features_are_there_for_one_transition_at_a_time(clip_vision, monkeypatch):
+    """A film may have hundreds of keyframes, and all that goes from node to node stays in the host's cache."""
+    made, own = [], motion_predictor.Predictor.predict
+    monkeypatch.setattr(motion_predictor.Predictor, "predict", lambda *given: made.append(given) or own(*given))
+    motion, total = predict(clip_vision, torch.rand(9, 32, 32, 3), space="penultimate", frames=64)
+    assert not made and [each.frames for each in motion] == [64] * 8 and total == 8 * 63 + 1
+    held = {id(tensor.untyped_storage()): tensor.untyped_storage().nbytes() for each in motion for tensor in (each.nothing, *each.predict.args[:2])}
+    one = motion[3].features
+    assert len(made) == 1 and sum(held.values()) < one.untyped_storage().nbytes()
+    assert torch.equal(one, motion[3].features) and torch.equal(one[-1], motion[4].features[0])

@@ -56,7 +56,7 @@ def picture():
 
 
 def motion_of(features):
-    return Transition(0, "penultimate", features, torch.zeros(TOKENS, CHANNELS))
+    return Transition.of(features, "penultimate", torch.zeros(TOKENS, CHANNELS))
 
 
 def still(picture):
@@ -153,7 +153,7 @@ def test_what_does_not_fit_is_named(i2v, picture, model):
     with pytest.raises(ValueError, match="Fabula_ApplyMotionToWan: input 'model' is a WAN21 that reads no image tokens"):
         apply_motion_to_wan(wan(model_type="t2v"), still(picture))
     with pytest.raises(ValueError, match=r"Fabula_ApplyMotionToWan: input 'motion' has pooled features, \(1, 1024\) a frame, but Wan reads 257 rows of 1280"):
-        apply_motion_to_wan(i2v, Transition(0, "pooled", torch.zeros(FRAMES, 1, 1024), torch.zeros(1, 1024)))
+        apply_motion_to_wan(i2v, Transition.of(torch.zeros(FRAMES, 1, 1024), "pooled", torch.zeros(1, 1024)))
     with pytest.raises(ValueError, match=r"Fabula_ApplyMotionToWan: input 'motion': 14 frames do not fill .* such as 13. Set Fabula_PredictMotion's 'frames' to it"):
         apply_motion_to_wan(i2v, motion_of(picture.expand(14, -1, -1)))
     with pytest.raises(ValueError, match="input 'motion' has 13 frames, which are 4 latent frames, but the sampler's latent has 5. .* to 13, or .*'frames' to 17"):

@@ -29,7 +29,7 @@ def inputs(vae, keyframes, mirrored=False):
     ends = torch.randn(2, 1, 1024, generator=torch.Generator().manual_seed(9))
     if mirrored:
         keyframes, ends = keyframes.flip(0), ends.flip(0)
-    return motion_to_svd(Transition(0, "pooled", interpolate(*ends, FRAMES), torch.zeros(1, 1024)), vae, keyframes, SIZE, SIZE, 6, 127, 0.0)
+    return motion_to_svd(Transition.of(interpolate(*ends, FRAMES), "pooled", torch.zeros(1, 1024)), vae, keyframes, SIZE, SIZE, 6, 127, 0.0)
 
 
 def run(model, given, noise, cfg=2.5, sampler="euler"):
