@@ -160,7 +160,11 @@ def otsu(values: torch.Tensor, bins: int = 64) -> float:
 
 def token_grid(tokens: int, height: int, width: int) -> Grid | None:
     """Rows and columns of a UNet layer of `tokens` tokens over latents of `height` x `width`: each downsampling halves
-    both, rounding up. None where no number of halvings gives as many."""
-    while height * width > tokens:
-        height, width = (height + 1) // 2, (width + 1) // 2
-    return (height, width) if height * width == tokens else None
+    both, rounding up where it is a convolution (SD's) and down where it is an average (the demo's). None where no number of halvings gives as many."""
+    for rest in (1, 0):
+        rows, columns = height, width
+        while rows * columns > tokens:
+            rows, columns = (rows + rest) // 2, (columns + rest) // 2
+        if rows * columns == tokens:
+            return rows, columns
+    return None

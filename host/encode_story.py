@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from comfy.sd import CLIP
 from ..story.model import Panel, Story
 from ..story.styles import apply_style
 from . import story_rows
-from .prompt_tokens import pad_chunks, tokenize
+from .prompt_tokens import chunks_of, even_chunks, tokenize
 from .prompt_words import Words, find_words
 
 NODE = "Fabula_EncodeStory"
@@ -25,16 +25,16 @@ def encode_story(clip: CLIP | None, story: Story, width: int, height: int, panel
     often as it shall be drawn.
 
     Returns: positive and negative; each entry's cond is (panels, 77 x chunks, channels), its pooled output
-    (panels, channels). All rows have the length of the story's longest prompt: shorter ones get empty 77-token chunks.
+    (panels, channels). All rows have one length: prompts of fewer chunks are repeated.
     """
     check_clip(clip, NODE)
     texts = panel_texts(story)
     positives = [tokenize_panel(clip, NODE, story, panel, positive) for panel, (positive, _) in zip(story.panels, texts)]
     negatives = [tokenize(clip, negative) for _, negative in texts]
     words = find_words(clip, story, [positive for positive, _ in texts], positives)
-    pad_chunks(clip, [*positives, *negatives])  # over the whole story: a panel asked for alone is encoded just the same
+    chunks = even_chunks(clip, [*positives, *negatives])  # over the whole story: a panel asked for alone is encoded just the same
     rows = Rows(story, range(len(story.panels)) if panels is None else panels, width, height, images_per_panel)
-    return encode_rows(clip, NODE, positives, words, rows), encode_rows(clip, NODE, negatives, None, rows)
+    return encode_rows(clip, NODE, positives, words, rows, chunks), encode_rows(clip, NODE, negatives, None, rows, chunks)
 
 
 def check_clip(clip: CLIP | None, node: str) -> None:
@@ -91,9 +91,10 @@ class Rows:
         return [each[panel] for panel in self.panels for _ in range(self.images_per_panel)]
 
 
-def encode_rows(clip: CLIP, node: str, prompts: Sequence[dict], words: Sequence[Words] | None, rows: Rows, known: dict[str, list] | None = None) -> Conditioning:
-    """One conditioning row for each of `rows`, of the prompts of all panels. words: where each panel's prompt describes whom; None: it does not.
-    known: what has been encoded already, for more than one call."""
+def encode_rows(clip: CLIP, node: str, prompts: Sequence[dict], words: Sequence[Words] | None, rows: Rows, chunks: int, known: dict[str, list] | None = None,
+                change: Callable[[int, torch.Tensor], torch.Tensor] | None = None) -> Conditioning:
+    """One conditioning row for each of `rows`, of the prompts of all panels. words: where each panel's prompt describes whom; None: it does not. chunks: how long each row becomes.
+    known: what has been encoded already, for more than one call. change: what becomes of a panel's cond, (tokens, channels)."""
     known = {} if known is None else known
     encoded = []
     for prompt in rows.pick(prompts):
@@ -106,7 +107,8 @@ def encode_rows(clip: CLIP, node: str, prompts: Sequence[dict], words: Sequence[
     entries = []
     # More than one entry a prompt where the user schedules the text encoder's weights; the n-th ones belong together.
     for parts in zip(*encoded):
-        conds = [cond for cond, _ in parts]
+        conds = [cond if change is None else change(panel, cond[0])[None] for panel, (cond, _) in zip(rows.pick(range(len(prompts))), parts)]
+        conds = [cond.repeat(1, chunks // chunks_of(prompt), 1) for cond, prompt in zip(conds, rows.pick(prompts))]
         if len({c.shape[1:] for c in conds}) > 1:
             raise ValueError(
                 f"{node}: input 'clip' gives rows of different sizes ({', '.join(str(tuple(c.shape)) for c in conds)}), "

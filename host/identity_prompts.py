@@ -100,7 +100,7 @@ class TriggerReader:
         runs = [(name, tuple(found[at] for at in run)) for name, run in zip(owners, expanded[self._main].runs)]
         moved = {place: tuple(found[at] for at in run) for place, run in zip(where, expanded[self._main].moved)}
         chunks = {encoder: own for encoder, (own, _) in laid.items()}
-        pad_chunks(self._clip, [chunks])
+        pad_chunks(self._clip, chunks)
         return chunks, runs, moved
 
     def _expand(self, panel: Panel, chunks: Sequence, encoder: str, counts: Sequence[int]) -> Expansion:

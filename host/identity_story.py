@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from comfy.sd import CLIP
@@ -13,7 +13,7 @@ from ..story.model import Panel, Story
 from .encode_story import Conditioning, Rows, check_clip, encode_rows, panel_texts, tokenize_panel
 from .id_encoder import IdEncoder
 from .identity_prompts import MOST_COPIES, NODE, Prompt, TriggerReader
-from .prompt_tokens import pad_chunks, tokenize
+from .prompt_tokens import even_chunks, tokenize
 from .prompt_words import Words, find_words
 from .references import References
 
@@ -41,11 +41,14 @@ def encode_identity(clip: CLIP, encoder: IdEncoder, references: References, trig
                     for copies in ({name: len(tokens) for name, tokens in identities.items()}, dict.fromkeys(identities, 1)))
     _check_panels(story, merged)
     negatives = [tokenize(clip, negative) for negative in negatives]
-    pad_chunks(clip, [*(prompt.tokens for prompt in (*merged, *bare)), *negatives])
+    chunks = even_chunks(clip, [*(prompt.tokens for prompt in (*merged, *bare)), *negatives])
     known: dict[str, list] = {}  # panels without photos are the same twice
-    positive, text_only = (encode_rows(clip, NODE, [each.tokens for each in prompts], [each.words for each in prompts], rows, known) for prompts in (merged, bare))
-    negative = encode_rows(clip, NODE, negatives, None, rows, known)
-    return [_fuse(entry, encoder, references, identities, merged, rows) for entry in positive], text_only, negative
+
+    def encode(prompts: Sequence[Prompt], change: Callable[[int, torch.Tensor], torch.Tensor] | None = None) -> Conditioning:
+        return encode_rows(clip, NODE, [each.tokens for each in prompts], [each.words for each in prompts], rows, chunks, known, change)
+
+    positive = encode(merged, lambda panel, cond: _fuse(cond, encoder, references, identities, merged[panel]))
+    return positive, encode(bare), encode_rows(clip, NODE, negatives, None, rows, chunks, known)
 
 
 def delayed(text_only: Conditioning, merged: Conditioning, style_strength: float, sigmas: torch.Tensor | None) -> Conditioning:
@@ -114,20 +117,13 @@ def _check_panels(story: Story, prompts: Sequence[Prompt]) -> None:
                 )
 
 
-def _fuse(entry: list, encoder: IdEncoder, references: References, identities: Mapping[str, torch.Tensor], prompts: Sequence[Prompt],
-          rows: Rows) -> list:
-    cond, options = entry
-    if any(prompt.runs for prompt in prompts) and cond.shape[-1] != encoder.sizes.width:
+def _fuse(cond: torch.Tensor, encoder: IdEncoder, references: References, identities: Mapping[str, torch.Tensor], prompt: Prompt) -> torch.Tensor:
+    """A panel's cond, (tokens, channels), with the persons in its class tokens."""
+    if prompt.runs and cond.shape[-1] != encoder.sizes.width:
         raise ValueError(
             f"{NODE}: input 'clip' gives embeddings of {cond.shape[-1]} channels, but input 'id_encoder' fuses {encoder.sizes.width}. PhotoMaker is for "
             "SDXL: use the CLIP of an SDXL checkpoint."
         )
-    fused: dict[int, torch.Tensor] = {}
-    picked = rows.pick(range(len(prompts)))
-    for row, panel in zip(cond, picked):
-        if panel in fused:
-            continue
-        for name, places in prompts[panel].runs:
-            row = encoder.fuse(row, places, identities[name], references[name].strength)
-        fused[panel] = row
-    return [torch.stack([fused[panel] for panel in picked]), options]
+    for name, places in prompt.runs:
+        cond = encoder.fuse(cond, places, identities[name], references[name].strength)
+    return cond

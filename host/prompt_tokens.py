@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from comfy.sd import CLIP
 
+_FEW = (1, 2, 3, 4, 6, 12)  # numbers of chunks that all go into the last
 _BREAK = re.compile(r"\bBREAK\b")
 
 
@@ -19,7 +21,7 @@ def tokenize_parts(clip: CLIP, text: str, **options) -> list[dict[str, list]]:
     """As `tokenize`, what stands between two BREAKs by itself, equally many chunks of it for each encoder: what follows begins at the same place in all."""
     parts = [clip.tokenize(part.strip(), **options) for part in _BREAK.split(text)]
     for part in parts:
-        pad_chunks(clip, [part])
+        pad_chunks(clip, part)
     return parts
 
 
@@ -53,13 +55,24 @@ def token_counter(clip: CLIP | None) -> Callable[[str], int] | None:
     return lambda text: sum(len(content(chunk, end)) for chunk in tokenize(clip, text)[encoder])
 
 
-def pad_chunks(clip: CLIP, prompts: list[dict]) -> None:
-    """Appends chunks of the empty prompt until all encoders have equally many chunks of every prompt: the host cuts two
-    encoders to the shorter one."""
-    longest = max(len(chunks) for prompt in prompts for chunks in prompt.values())
-    if all(len(chunks) == longest for prompt in prompts for chunks in prompt.values()):
+def even_chunks(clip: CLIP, prompts: Sequence[dict]) -> int:
+    """Into how many chunks prompts of different length fit without a rest: rows of a batch are of one length, and a prompt that is repeated is the same to attention, which empty
+    chunks behind it are not. Lengths that would need very many get empty chunks up to the next that does not."""
+    for prompt in prompts:
+        own = max(map(len, prompt.values()))
+        pad_chunks(clip, prompt, next((number for number in _FEW if number >= own), math.ceil(own / _FEW[-1]) * _FEW[-1]))
+    return math.lcm(*map(chunks_of, prompts))
+
+
+def chunks_of(prompt: Mapping[str, list]) -> int:
+    return len(next(iter(prompt.values())))
+
+
+def pad_chunks(clip: CLIP, prompt: dict, least: int = 0) -> None:
+    """Appends chunks of the empty prompt until all encoders have equally many, and `least`: the host cuts two encoders to the shorter one."""
+    wanted = max(least, *map(len, prompt.values()))
+    if all(len(chunks) == wanted for chunks in prompt.values()):
         return
     empty = clip.tokenize("")
-    for encoder in empty:
-        for prompt in prompts:
-            prompt[encoder] = [*prompt[encoder], *([empty[encoder][0]] * (longest - len(prompt[encoder])))]
+    for encoder, chunks in prompt.items():
+        prompt[encoder] = [*chunks, *([empty[encoder][0]] * (wanted - len(chunks)))]

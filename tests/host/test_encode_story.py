@@ -32,12 +32,16 @@ def test_a_row_is_what_the_host_encodes_for_that_prompt_alone(clip, story):
     assert torch.allclose(negative[0][0][2:3], blurry, atol=1e-5)
 
 
-def test_one_long_prompt_pads_all_rows_with_empty_chunks(clip):
-    story = parse_story("", "[NC] " + "a red house by the sea, " * 20 + "\n[NC] a dog", "(No style)", "")
-    positive, negative = encode_story(clip, story, 256, 256)
-    assert positive[0][0].shape == negative[0][0].shape == (2, 154, 128)
-    empty, _ = clip.encode_from_tokens_scheduled(clip.tokenize(""))[0]
-    assert torch.allclose(positive[0][0][1:2, 77:], empty, atol=1e-5)
+@pytest.mark.parametrize("chunks, wanted", [([1, 2], 2), ([1, 2, 3], 6), ([4, 6, 1], 12), ([2, 5], 6), ([13, 1], 24)])
+def test_prompts_of_several_lengths_are_repeated_to_one(clip, chunks, wanted):
+    """A prompt twice is the same to attention as once; empty chunks behind it would change the picture of a panel for the length of another's."""
+    texts = [" BREAK ".join(f"a dog of {number}" for number in range(count)) for count in chunks]
+    positive, negative = encode_story(clip, parse_story("", "\n".join(f"[NC] {text}" for text in texts), "(No style)", ""), 256, 256)
+    assert positive[0][0].shape == negative[0][0].shape == (len(chunks), 77 * wanted, 128)
+    for row, count in zip(positive[0][0], chunks):
+        alone = torch.cat([encoded(clip, f"a dog of {number}")[0] for number in range(count)])
+        period = next(own for own in (1, 2, 3, 4, 6, 12, 24) if own >= count) * 77
+        assert torch.allclose(row[:77 * count], alone, atol=1e-5) and torch.equal(row, row[:period].repeat(77 * wanted // period, 1))
 
 
 def test_the_style_is_in_every_prompt(clip, story):

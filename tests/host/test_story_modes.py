@@ -96,6 +96,13 @@ def test_an_anchor_that_changes_changes_the_panels_of_its_character_alone(tell):
     assert same(whole, changed) == [3, 4, 7, 8]
 
 
+@pytest.mark.parametrize("more", [", tall trees and quiet birds" * 30, " BREAK tall trees"])
+def test_a_long_prompt_changes_no_other_panel(tell, more):
+    """Up to rounding: all rows of a batch become as long."""
+    whole, changed = tell(write()), tell(write([*LINES[:9], LINES[9] + more]))
+    assert [panel for panel in whole if not close(changed[panel], whole[panel])] == [10]
+
+
 def test_a_panel_without_characters_is_as_it_is_without_the_patch(tell, model, clip):
     story = write()
     positive, negative = encode_story(clip, story, SIZE, SIZE)

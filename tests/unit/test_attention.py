@@ -158,6 +158,6 @@ def test_layers_of_one_resolution_share_a_draw_and_another_step_or_scene_has_its
     assert not torch.equal(half.groups(6.0, (0, 0), 64, 64, 1, CPU)[0].index, first[0].index)
 
 
-@pytest.mark.parametrize("tokens, size, grid", [(256, (32, 32), (16, 16)), (17 * 9, (33, 17), (17, 9)), (9 * 5, (33, 17), (9, 5)), (50, (32, 32), None)])
+@pytest.mark.parametrize("tokens, size, grid", [(256, (32, 32), (16, 16)), (17 * 9, (33, 17), (17, 9)), (9 * 5, (33, 17), (9, 5)), (256, (33, 33), (16, 16)), (64, (33, 33), (8, 8)), (50, (32, 32), None)])
 def test_the_grid_of_a_layers_tokens(tokens, size, grid):
     assert token_grid(tokens, *size) == grid
