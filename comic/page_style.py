@@ -14,7 +14,7 @@ TEXT_DIRECTIONS = ("auto", "horizontal", "vertical")
 
 
 def page_style(panels: Sequence[ComicPanel], face: Typeface, *, layout: str, page_width: int, font_size: int, seed: int = 0, captions: str = "auto",
-               paper: str = PAPERS[0], dpi: int = 150, page_height: int = 0, rows: str = "", gutter: int = -1, border: int = -1,
+               paper: str = PAPERS[0], dpi: int = 150, page_height: int = 0, rows: str = "2,1,3", gutter: int = -1, border: int = -1,
                text_direction: str = TEXT_DIRECTIONS[0], shadow: bool = False) -> PageStyle:
     """How the pages of these panels look.
 

@@ -17,6 +17,7 @@ from .prompt_words import Words, find_words
 NODE = "Fabula_EncodeStory"
 ENCODERS = ({"l"}, {"g"}, {"h"}, {"l", "g"})  # of SD1.5, the SDXL refiner, SD2.1, SDXL, as the host calls them
 Conditioning = list
+_PUNCTUATION = str.maketrans("\uff0c\u3001\uff0d\u2013\u2014", ",,---")  # as Chinese and Japanese keyboards and word processors write commas and dashes
 
 
 def encode_story(clip: CLIP | None, story: Story, width: int, height: int, panels: Sequence[int] | None = None,
@@ -138,7 +139,7 @@ def chosen_panels(story: Story, text: str, id_length: int, node: str = NODE) -> 
 def named_panels(story: Story, text: str, node: str = NODE) -> list[int]:
     """The panels, from 0, that a choice such as `4,7-9` names, in its order. Raises: ValueError for what is no choice of the story's panels."""
     named: list[int] = []
-    for part in text.split(","):
+    for part in text.translate(_PUNCTUATION).split(","):
         first, _, last = part.partition("-")
         try:
             numbers = range(int(first), int(last or first) + 1)

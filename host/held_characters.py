@@ -148,7 +148,7 @@ def _check_fit(character: HeldCharacter, batch: Batch, node: str) -> None:
     if saved[1:] != wanted[1:]:
         raise ValueError(
             f"{node}: input 'character': [{character.name}] was drawn at {saved[2] * 8} x {saved[1] * 8} pixels, but the story is drawn at "
-            f"{wanted[2] * 8} x {wanted[1] * 8}. Draw the story at the character's size, or save the character again at this one."
+            f"{wanted[2] * 8} x {wanted[1] * 8}. Draw the story at the character's size; or save the character anew at this one, or scale its pictures to it where they are your own."
         )
     if not torch.isfinite(character.latents).all():
         raise ValueError(

@@ -148,5 +148,7 @@ def _style(name: str, styles: Collection[str], wrong: Callable[[str, str], None]
     same = [style for style in styles if style.casefold() == name.casefold()]
     if same:
         return same[0]
-    wrong(f'there is no style called "{name}"', "Choose one of: " + ", ".join(f'"{style}"' for style in styles) + ".")
+    quoted = next((style for style in styles if style.casefold().startswith(name.casefold() + " ")), None)
+    hint = f'A name of several words stands in quotes: style="{quoted}". ' if quoted else ""
+    wrong(f'there is no style called "{name}"', hint + "Choose one of: " + ", ".join(f'"{style}"' for style in styles) + ".")
     return ""

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
 import re
 import signal
 import sys
@@ -233,7 +234,10 @@ class ComfyClient:
     """
 
     def __init__(self, server: str, headers: dict[str, str] | None = None):
-        self.url = URL(server)
+        try:
+            self.url = URL(server)
+        except ValueError:
+            self.url = URL()
         if self.url.scheme not in ("http", "https") or not self.url.host:
             raise ValueError(f"{server!r} is no address of a server. Give one such as http://127.0.0.1:8188.")
         self._headers, self._named = headers, self.url.with_user(None)
@@ -395,7 +399,7 @@ async def draw(options: argparse.Namespace) -> int:
     """Draws the story that the command was given, and returns how many files it has written."""
     workflow = read_workflow(options.workflow)
     texts = {name: getattr(options, name) for name in ("characters", "panels", "negative")}
-    inputs = {name: Path(file).read_text(encoding="utf-8-sig") for name, file in texts.items() if file}
+    inputs = {name: read_text(file) for name, file in texts.items() if file}
     if options.style is not None:
         inputs["style"] = options.style
     if inputs:
@@ -407,14 +411,37 @@ async def draw(options: argparse.Namespace) -> int:
         change(workflow, node, **{name: value})
     if options.only:
         workflow = only(workflow, *options.only)
+    check_folder(options.output)  # what cannot be kept need not be drawn
     count = 0
-    async with ComfyClient(options.server, dict(header.partition(":")[::2] for header in options.header)) as client:
+    async with ComfyClient(options.server, dict(map(read_header, options.header))) as client:
         entry = await client.run(workflow, Lines())
         for count, file in enumerate(saved_files(entry, workflow), start=1):
             print(keep(options.output, file.filename, await client.fetch(file)))
     if not count:
         raise ValueError("The workflow ran, but saved nothing: it needs a Save Image, Save Video or Save Comic node.")
     return count
+
+
+def check_folder(folder: Path | str) -> None:
+    """Raises: OSError where nothing can be written into `folder`, which need not be there yet."""
+    there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise OSError(f"--output {folder}: {there} is no folder that can be written to.")
+
+
+def read_text(path: Path | str) -> str:
+    """Raises: OSError; ValueError where it is no UTF-8."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in UTF-8 ({error}). Save it as UTF-8.") from error
+
+
+def read_header(text: str) -> tuple[str, str]:
+    name, colon, value = (part.strip() for part in text.partition(":"))
+    if not (name and colon):
+        raise ValueError(f'--header "{text}" is not NAME:VALUE, such as "Authorization: Bearer 1234".')
+    return name, value
 
 
 def read_setting(text: str) -> tuple[str, str, object]:

@@ -102,6 +102,8 @@ def test_wrong_keyframes_are_named(clip_vision, keyframes, vae):
         predict(None, keyframes)
     with pytest.raises(ValueError, match="Fabula_TransitionLatents: input 'keyframes' has 1 picture"):
         transition_latents("Fabula_TransitionLatents", vae, keyframes[:1], 4)
+    with pytest.raises(ValueError, match="Fabula_TransitionLatents: input 'keyframes' has pictures of 94 x 62 pixels, but both must be multiples of 8; 88 x 56 is near"):
+        transition_latents("Fabula_TransitionLatents", vae, keyframes[:, :62, :94], 4)
     motion = predict(clip_vision, keyframes)[0][1]
     with pytest.raises(ValueError, match="Fabula_MotionToSVD: input 'keyframes' has 2 pictures, too few for transition 2"):
         motion_to_svd(motion, vae, keyframes[:2], 64, 64, 6, 127, 0.0)

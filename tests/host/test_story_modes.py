@@ -275,6 +275,10 @@ def test_panels_without_the_anchors_that_they_need_are_refused(model, clip):
         sample(apply(model, Options(id_length=2)), positive, negative, empty_latents(chosen, SIZE, SIZE), 1, STEPS, 3.0)
 
 
+def test_a_choice_of_panels_may_have_the_signs_of_other_keyboards():
+    assert chosen_panels(write(), "6\uff0c4\u30018\u20139", 1) == chosen_panels(write(), "6,4,8-9", 1)
+
+
 @pytest.mark.parametrize("text", ["0", "11", "x", "3-2", "4,", "-3"])
 def test_a_choice_of_panels_that_the_story_does_not_have_is_refused(text):
     with pytest.raises(ValueError, match="Fabula_EncodeStory: input 'panels' is .*from 1 to 10.*4,7-9"):

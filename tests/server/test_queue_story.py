@@ -457,11 +457,21 @@ def test_the_command_draws_a_story_and_keeps_what_is_there(server, short, tmp_pa
     (["--only", "Pages"], 'no node "Pages"'),
     (["--panels", "nowhere.txt"], "nowhere.txt"),
     (["--only", "Comic Page"], "Prompt has no outputs"),
+    (["--header", "Authorization Bearer"], '--header "Authorization Bearer" is not NAME:VALUE'),
+    (["--server", "http://127.0.0.1:8188x"], "is no address of a server"),
 ])
 def test_the_command_tells_errors_in_words(server, short, tmp_path, options, told):
     ended = command(server, "--workflow", short, *options, folder=tmp_path / "pages")
     assert ended.returncode == 1 and told in ended.stderr and "Traceback" not in ended.stderr
     assert not (tmp_path / "pages").exists()
+
+
+def test_files_that_cannot_be_read_or_written_are_told_before_anything_is_drawn(server, short, tmp_path):
+    (tmp_path / "story.txt").write_text("[Mia] waves", encoding="utf-16")
+    ended = command(server, "--workflow", short, "--panels", tmp_path / "story.txt", folder=tmp_path / "pages")
+    assert ended.returncode == 1 and f"{tmp_path / 'story.txt'} is not in UTF-8" in ended.stderr
+    ended = command(server, "--workflow", short, folder=tmp_path / "story.txt" / "pages")
+    assert ended.returncode == 1 and f"{tmp_path / 'story.txt'} is no folder that can be written to" in ended.stderr and " %" not in ended.stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

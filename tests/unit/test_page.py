@@ -212,7 +212,7 @@ def test_choices_become_a_style():
     assert style("grid", gutter=-1, border=0).gutter is None and style("grid", gutter=-1, border=0).border == 0
     assert (style("grid").width, style("grid").height, style("grid", page_height=700).height) == (900, None, 700)
     assert (style("grid", paper="A4", dpi=100).width, style("grid", paper="A4", dpi=100).height) == (827, 1169)
-    assert style("free", rows="2,1").rows == (2, 1) and style("grid", rows="no rows").rows == ()
+    assert style("free", rows="2,1").rows == (2, 1) and style("free").rows == (2, 1, 3) and style("grid", rows="no rows").rows == ()
 
 
 def test_gutter_and_border_are_as_asked():

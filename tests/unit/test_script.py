@@ -271,6 +271,7 @@ def test_a_panel_may_have_a_style_a_negative_and_a_second_prompt_of_its_own():
     ("line", "message", "remedy"),
     [
         ("[Bob] sits style=Cubism", 'no style called "Cubism"', '"Line art"'),
+        ("[Bob] sits style=line art", 'no style called "line"', 'stands in quotes: style="Line art"'),
         ("[Bob] sits styel=Cubism", "there is no styel=", 'style="Line art"'),
         ("[Bob] sits seeds=3", "there is no seeds=", "seed=7"),
         ('[Bob] sits Style="Line art"', "there is no Style=", 'style="Line art"'),
