@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """rate: of AdamW, after `warmup` steps, falling to zero as a cosine. direction: weight of 1 - cosine beside the squared error. held_out: share of the clips that
-    is not trained on. bf16: of the matrix products, where the device has it. backwards: share of the windows that are shown from their end to their start: the way from B to A
-    is as good an example, but where things have a front. strides: every how many frames of a window are looked at, drawn anew for each step, so that films of several lengths
-    are learned, and the short ones quickly."""
+    """rate: of AdamW, after `warmup` steps, falling to zero as a cosine. average: decay of the weights' average; less in the first steps, so that a short run forgets
+    the start as well. direction: weight of 1 - cosine beside the squared error. held_out: share of the clips that is not trained on. bf16: of the matrix products, where the
+    device has it. backwards: share of the windows that are shown from their end to their start: the way from B to A is as good an example, but where things have a front.
+    strides: every how many frames of a window are looked at, drawn anew for each step, so that films of several lengths are learned, and the short ones quickly."""
 
     steps: int = 2000
     batch: int = 16
@@ -113,7 +113,7 @@ class _Run:
             self.model = MotionPredictor(sizes)
         self.model.load_state_dict(state["model"])
         self.model.to(device)
-        self.average = torch.optim.swa_utils.AveragedModel(self.model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average))
+        self.average = torch.optim.swa_utils.AveragedModel(self.model, multi_avg_fn=_averaging(settings.average))
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=settings.rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay)
         self.losses: list[float] = list(state["losses"])
         if self.losses:
@@ -175,6 +175,17 @@ def _try_to_keep(run: _Run, path: Path) -> None:
         run.keep(path)
     except OSError as error:
         log.warning("%s", error)
+
+
+def _averaging(most: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """For AveragedModel, which counts the steps and keeps their number beside the weights."""
+
+    def average(averages: list[Tensor], now: list[Tensor], done: Tensor) -> None:
+        decay = min(most, (1 + done.item()) / (10 + done.item()))
+        for each, other in zip(averages, now):
+            each.lerp_(other, 1 - decay)
+
+    return average
 
 
 def learning_rate(step: int, settings: Settings) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from fabula.motion.checkpoint import load, save
 from fabula.motion.files import written
 from fabula.motion.predictor import Sizes
-from fabula.motion.training import Log, Settings, draw, has_bf16, train
+from fabula.motion.training import Log, Settings, _begin, _Run, draw, has_bf16, train
 
 SIZES = Sizes("pooled", tokens=2, channels=6, width=32, layers=1, heads=2)
 QUICK = Settings(steps=150, batch=16, rate=3e-3, warmup=10, average=0.98, held_out=0.25)
@@ -33,6 +34,24 @@ def test_it_learns_a_motion_and_beats_linear_on_clips_that_it_has_not_seen():
     with torch.inference_mode():
         found = model(features[:, 0], features[:, -1], 13)  # another length
     assert torch.equal(found[:, 0], features[:, 0]) and torch.equal(found[:, -1], features[:, -1])
+
+
+def test_the_average_has_forgotten_the_start_in_a_short_run():
+    _, log = train(*bows(), SIZES, replace(QUICK, average=Settings().average))
+    assert log.errors["predictor"] < 0.5 * log.errors["linear"]
+
+
+def test_the_average_is_short_at_first_also_where_a_run_goes_on():
+    settings, device, wanted = Settings(), torch.device("cpu"), 0.0
+    run = _Run(SIZES, settings, _begin(bows()[0], SIZES, settings, None), device)
+    for done in range(3):
+        with torch.no_grad():
+            run.model.head.bias.fill_(done + 1)
+        run.average.update_parameters(run.model)
+        wanted = torch.lerp(torch.tensor(done + 1.0), torch.tensor(wanted), (1 + done) / (10 + done) if done else 0.0).item()
+        assert run.average.module.head.bias[0].item() == pytest.approx(wanted)
+        kept = {"model": run.model.state_dict(), "average": run.average.state_dict(), "optimiser": run.optimiser.state_dict(), "losses": [1.0]}
+        run = _Run(SIZES, settings, kept, device)
 
 
 def test_where_there_is_nothing_to_learn_it_says_so():
