@@ -64,10 +64,8 @@ def train(features: Tensor, clips: Tensor, sizes: Sizes, settings: Settings, che
     Raises: ValueError for features of another shape, too few windows or clips, values that are not finite, a device without bf16, a loss that is not finite, a damaged
     checkpoint; OSError where the checkpoint cannot be written: the one before is kept.
     """
-    _check(features, clips, sizes, settings.strides)
-    rows = workers.rows(settings.batch)
-    if settings.bf16 and not has_bf16(device):
-        raise ValueError(f"bf16 is on, but the device ({torch.device(device)}) has no bf16. Turn it off.")
+    _check(features, clips, sizes)
+    rows = check_settings(settings, features.shape[1], device, workers)
     own = torch.Generator().manual_seed(settings.seed)
     held = _held_out(clips, settings.held_out, own)
     training = features[~held]
@@ -208,14 +206,23 @@ def _loss(predicted: Tensor, batch: Tensor, model: MotionPredictor, direction: f
     return F.mse_loss(a, b) + direction * (1 - F.cosine_similarity(a, b, dim=-1)).mean()
 
 
-def _check(features: Tensor, clips: Tensor, sizes: Sizes, strides: tuple[int, ...]) -> None:
+def check_settings(settings: Settings, frames: int, device: torch.device | str, workers: Workers = ALONE) -> slice:
+    """This process's rows of a batch. Raises: ValueError for settings that do not fit windows of so many frames, the device or the processes: all that can be told before
+    there are features."""
+    rows = workers.rows(settings.batch)
+    if settings.bf16 and not has_bf16(device):
+        raise ValueError(f"bf16 is on, but the device ({torch.device(device)}) has no bf16. Turn it off.")
+    if frames < 3:
+        raise ValueError(f"windows of {frames} frames have nothing between their ends. Take at least 3.")
+    wrong = [stride for stride in settings.strides if stride < 1 or (frames - 1) % stride or frames < 2 * stride + 1]
+    if wrong:
+        raise ValueError(f"strides {wrong} do not fit windows of {frames} frames: their first, their last and at least one frame between must be looked at.")
+    return rows
+
+
+def _check(features: Tensor, clips: Tensor, sizes: Sizes) -> None:
     if features.ndim != 4 or features.shape[2:] != (sizes.tokens, sizes.channels):
         raise ValueError(f"features are of shape {tuple(features.shape)}, but must be (windows, frames, {sizes.tokens}, {sizes.channels}).")
-    if features.shape[1] < 3:
-        raise ValueError(f"windows of {features.shape[1]} frames have nothing between their ends. Take at least 3.")
-    wrong = [stride for stride in strides if stride < 1 or (features.shape[1] - 1) % stride or features.shape[1] < 2 * stride + 1]
-    if wrong:
-        raise ValueError(f"strides {wrong} do not fit windows of {features.shape[1]} frames: their first, their last and at least one frame between must be looked at.")
     if len(clips) != len(features):
         raise ValueError(f"there are {len(features)} windows, but clips for {len(clips)}.")
     if len(clips.unique()) < 2:

@@ -337,6 +337,31 @@ def test_a_full_disk_keeps_what_was_encoded_and_trained(clip_vision, user, monke
     assert steps == [] and [file.name for file in user.glob("walk*")] == ["walk_00001_.safetensors"] and not list((user / "user").rglob("*.training"))
 
 
+def test_a_predictor_that_came_meanwhile_is_not_overwritten(clip_vision, user, monkeypatch):
+    train = motion_training.train_on_videos
+
+    def slow(*given):
+        trained = train(*given)
+        (user / "walk_00001_.safetensors").write_bytes(b"of another ComfyUI")
+        return trained
+
+    monkeypatch.setattr(motion_training, "train_on_videos", slow)
+    text = TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL).ui.as_dict()["text"][0]
+    assert text.startswith("walk_00002_.safetensors") and (user / "walk_00001_.safetensors").read_bytes() == b"of another ComfyUI"
+    assert LoadMotionPredictor.execute("walk_00002_.safetensors")
+
+
+@pytest.mark.parametrize(("options", "words"), [({"heads": 3}, "divided among 3 heads"), ({"bf16": True}, "has no bf16"), ({"frames": 2}, "nothing between their ends")])
+def test_settings_are_refused_before_hours_of_encoding(clip_vision, user, monkeypatch, options, words):
+    from fabula.motion import training
+
+    monkeypatch.setattr(training, "has_bf16", lambda device: False)
+    encoded = count_encoded(monkeypatch)
+    with pytest.raises(ValueError, match=f"^Fabula_TrainMotionPredictor: .*{words}"):
+        TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **{**SMALL, **options})
+    assert not encoded
+
+
 def test_bf16_reaches_the_training(clip_vision, user, monkeypatch):
     from fabula.motion import training
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fabula.motion.checkpoint import load, save
-from fabula.motion.files import written
+from fabula.motion.files import claimed, written
 from fabula.motion.predictor import Sizes
 from fabula.motion.training import Log, Settings, _begin, _Run, draw, has_bf16, train
 
@@ -201,3 +201,24 @@ def test_a_full_card_is_not_told_as_a_full_disk(tmp_path):
     with pytest.raises(torch.cuda.OutOfMemoryError), written(tmp_path / "state"):
         raise torch.cuda.OutOfMemoryError("of a card")
     assert not list(tmp_path.iterdir())
+
+
+def test_two_who_want_the_same_name_at_once_get_two(tmp_path):
+    names = [tmp_path / name for name in ("a", "b", "c")]
+    (tmp_path / "a").write_text("somebody's")
+    with claimed(names) as first, claimed(names) as second:
+        assert (first, second) == (names[1], names[2])
+        for path in (first, second):
+            with written(path) as part:
+                part.write_text("mine")
+    assert [path.read_text() for path in names] == ["somebody's", "mine", "mine"] and len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_name_is_given_back_where_nothing_was_written(tmp_path):
+    for content, left in ((b"", []), (b"whole", ["a"])):
+        with pytest.raises(KeyboardInterrupt), claimed([tmp_path / "a"]) as path:
+            path.write_bytes(content)
+            raise KeyboardInterrupt
+        assert [file.name for file in tmp_path.iterdir()] == left
+    with pytest.raises(OSError, match="b cannot be written .*Make room on its disk"), claimed([tmp_path / "a" / "b"]):
+        pass
