@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -48,7 +48,7 @@ def read_features(sight: Sight, videos: Sequence[Path], frames: int, fps: float,
 
     Raises: ValueError where there is no window; OSError where one cannot be kept, after which the next run goes on behind the videos that were.
     """
-    into = folder / key(_weights(sight.clip_vision), repr((frames, fps, sight.name)))
+    into = folder / key(_fingerprint(sight.weights()), repr((frames, fps, sight.name)))
     into.mkdir(parents=True, exist_ok=True)
     report, rows, clips, keys = Report(), [], [], []
     kept = [(path, _kept_file(path, into)) for path in videos]
@@ -104,9 +104,9 @@ def _kept_file(path: Path, into: Path) -> Path:
     return into / f"{key(str(path), state)}.features"
 
 
-def _weights(clip_vision) -> str:
-    """Which CLIP it is: a little of each of its tensors."""
-    return repr([(name, tuple(value.shape), value.flatten()[:4].float().tolist()) for name, value in clip_vision.get_sd().items()])
+def _fingerprint(weights: Mapping[str, torch.Tensor]) -> str:
+    """Which weights these are: a little of each tensor."""
+    return repr([(name, tuple(value.shape), value.flatten()[:4].float().tolist()) for name, value in weights.items()])
 
 
 def key(*parts: str) -> str:

@@ -295,6 +295,20 @@ def test_an_interrupt_while_encoding_loses_one_video_and_a_new_one_costs_itself(
     assert len(encoded) == so_far + 2 + 10  # other features
 
 
+def test_another_image_prompt_of_the_same_name_sees_anew(clip_vision, user, monkeypatch):
+    (user / "prompts").mkdir()
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "ipadapter", ([str(user / "prompts")], {".safetensors"}))
+    encoded, counts = count_encoded(monkeypatch), []
+    for seed in (2, 3, 3):
+        torch.manual_seed(seed)
+        save_file(ImagePrompt(ImagePromptSizes("base", 1024, 16, 2, (8,))).state_dict(), user / "prompts" / "a.safetensors")
+        encoded.clear()
+        TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", image_prompt_name="a.safetensors", **{**SMALL, "space": "projected"})
+        counts.append(len(encoded))
+    nothing = 1  # that the prompt fits the CLIP is seen each time
+    assert counts == [8 + nothing, 8 + nothing, nothing]
+
+
 def test_corrupt_videos_are_told_every_time_and_damaged_features_encoded_anew(clip_vision, user, monkeypatch):
     (user / "videos" / "torn.mp4").write_bytes(b"no video")
     (user / "videos" / "torn.webp").write_bytes((user / "videos" / "1.webp").read_bytes()[:60])
