@@ -80,8 +80,8 @@ class Trained:
     @property
     def title(self) -> str:
         errors = self.told.errors
-        verdict = "better" if self.told.beats_linear else "NOT better"
-        return f"held out: predictor {errors['predictor']:.4f}, linear {errors['linear']:.4f}, slerp {errors['slerp']:.4f}: {verdict} than linear"
+        verdict = "too few to judge" if self.told.too_few else "better than linear" if self.told.beats_linear else "NOT better than linear"
+        return f"held out: predictor {errors['predictor']:.4f}, linear {errors['linear']:.4f}, slerp {errors['slerp']:.4f}: {verdict}"
 
     def plot(self) -> Image.Image:
         return plot_losses(self.told.losses, self.title)

@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass, field
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from .interpolation import MODES, interpolate
 from .predictor import MotionPredictor
 
 _AT_ONCE = 16  # windows
+_LEAST = 5  # held-out clips that show something: of fewer, one that is unlike the others decides
 
 
 @dataclass
@@ -26,16 +28,23 @@ class Log:
     @property
     def beats_linear(self) -> bool:
         """Whether it is better than linear on held-out clips beyond what chance among these clips gives (95 %, one-sided)."""
-        if len(self.ratios) < 2:
+        if self.too_few:
             return False
         logs = torch.tensor(self.ratios).log()
-        return float(logs.mean() + 1.645 * logs.std() / math.sqrt(len(logs))) < 0
+        return float(logs.mean() + stdtrit(len(logs) - 1, 0.95) * logs.std() / math.sqrt(len(logs))) < 0
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few held-out clips to say either."""
+        return len(self.ratios) < _LEAST
 
     def __str__(self) -> str:
         lines = [f"{name}: {error:.4f}" for name, error in self.errors.items()]
-        verdict = "beats" if self.beats_linear else "does NOT beat"
-        few = " One held-out clip is too few to show it." if len(self.ratios) == 1 else ""
-        return "\n".join([f"error on {len(self.ratios)} held-out clips, in squared deviations:", *lines, f"The predictor {verdict} linear interpolation.{few}"])
+        if self.too_few:
+            verdict = f"These are too few clips to show whether the predictor beats linear interpolation. Train on more videos, so that at least {_LEAST} are held out."
+        else:
+            verdict = f"The predictor {'beats' if self.beats_linear else 'does NOT beat'} linear interpolation."
+        return "\n".join([f"error on {len(self.ratios)} held-out clips, in squared deviations:", *lines, verdict])
 
 
 @torch.inference_mode()
