@@ -70,7 +70,7 @@ def read_features(sight: Sight, videos: Sequence[Path], frames: int, fps: float,
             keys.append(f"{file.name} {len(windows)}")
     if not rows:
         raise ValueError(f"no window of {frames} frames at {fps:g} a second can be used. Put longer videos there that move, or choose fewer frames or more a second. {report}")
-    return Features(torch.cat(rows), torch.tensor(clips), report, before, key(into.name, *keys))
+    return Features(_joined(rows), torch.tensor(clips), report, before, key(into.name, *keys))
 
 
 def _encode(sight: Sight, path: Path, frames: int, fps: float, file: Path, watch: Watch) -> tuple[torch.Tensor, Report]:
@@ -83,6 +83,16 @@ def _encode(sight: Sight, path: Path, frames: int, fps: float, file: Path, watch
         with written(file) as part:
             save_file({"windows": windows.contiguous()}, part, {"report": json.dumps(asdict(report))})
     return windows, report
+
+
+def _joined(rows: list[torch.Tensor]) -> torch.Tensor:
+    """Behind one another; `rows` is emptied on the way, so that they are never in the memory twice."""
+    whole, done = torch.empty(sum(map(len, rows)), *rows[0].shape[1:], dtype=rows[0].dtype), 0
+    while rows:
+        part = rows.pop(0)
+        whole[done:done + len(part)] = part
+        done += len(part)
+    return whole
 
 
 def _read(file: Path) -> tuple[torch.Tensor, Report] | None:

@@ -113,7 +113,7 @@ def train_on_videos(sight: Callable[[], Sight], run: Run, kept_in: Path, watch: 
         kept = kept_in / f"{motion_features.key(features.key, repr(sizes), repr(run.settings))}.training"
         with torch.inference_mode(False), torch.enable_grad():  # the host runs nodes without gradients
             model, told = train(
-                features.windows.clone(), features.clips.clone(), sizes, run.settings, kept, lambda step, loss: watch.trained(step, run.settings.steps, loss),
+                features.windows, features.clips, sizes, run.settings, kept, lambda step, loss: watch.trained(step, run.settings.steps, loss),
                 device, workers,
             )
     return Trained(model, run, features, told, kept, seen)

@@ -48,10 +48,12 @@ class Log:
 
 
 @torch.inference_mode()
-def evaluate(model: MotionPredictor, features: Tensor, clips: Tensor, log: Log) -> None:
+def evaluate(model: MotionPredictor, features: Tensor, clips: Tensor, log: Log, among: Tensor | None = None) -> None:
     """Fills `log.errors` and `log.ratios` with what the predictor, and what needs no training, get wrong on windows (windows, frames, tokens, channels); clips: (windows,)
-    int, which video each is of."""
-    parts = [_errors(model, part.to(model.mean.device).float()) for part in features.split(_AT_ONCE)]
+    int, which video each is of. among: the indices of the windows that count; else all."""
+    among = torch.arange(len(features)) if among is None else among
+    clips = clips[among]
+    parts = [_errors(model, features[some].to(model.mean.device).float()) for some in among.split(_AT_ONCE)]
     errors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     log.errors = {name: float(each.mean()) for name, each in errors.items()}
     log.ratios = [float(errors["predictor"][clips == clip].mean() / errors["linear"][clips == clip].mean().clamp_min(1e-12)) for clip in clips.unique()]

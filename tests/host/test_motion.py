@@ -376,6 +376,17 @@ def test_settings_are_refused_before_hours_of_encoding(clip_vision, user, monkey
     assert not encoded
 
 
+def test_features_are_trained_on_as_they_were_read(clip_vision, user, monkeypatch):
+    """They may fill half of the memory, and the host's inference mode is no reason for a copy."""
+    read, train, given = motion_training.read_features, motion_training.train, []
+    monkeypatch.setattr(motion_training, "read_features", lambda *all: given.append(read(*all)) or given[0])
+    monkeypatch.setattr(motion_training, "train", lambda windows, *rest: given.append(windows) or train(windows, *rest))
+    with torch.inference_mode():
+        TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
+    features, windows = given
+    assert windows is features.windows and len(windows) == len(features.clips) == 8 and windows.is_contiguous()
+
+
 def test_bf16_reaches_the_training(clip_vision, user, monkeypatch):
     from fabula.motion import training
 

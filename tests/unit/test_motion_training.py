@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from fabula.motion.checkpoint import load, save
+from fabula.motion import training
 from fabula.motion.files import claimed, written
 from fabula.motion.predictor import Sizes
 from fabula.motion.training import Log, Settings, _begin, _Run, draw, has_bf16, train
@@ -43,7 +46,7 @@ def test_the_average_has_forgotten_the_start_in_a_short_run():
 
 def test_the_average_is_short_at_first_also_where_a_run_goes_on():
     settings, device, wanted = Settings(), torch.device("cpu"), 0.0
-    run = _Run(SIZES, settings, _begin(bows()[0], SIZES, settings, None), device)
+    run = _Run(SIZES, settings, _begin(bows()[0], torch.arange(48), SIZES, settings, None), device)
     for done in range(3):
         with torch.no_grad():
             run.model.head.bias.fill_(done + 1)
@@ -232,3 +235,37 @@ def test_a_name_is_given_back_where_nothing_was_written(tmp_path):
         assert [file.name for file in tmp_path.iterdir()] == left
     with pytest.raises(OSError, match="b cannot be written .*Make room on its disk"), claimed([tmp_path / "a" / "b"]):
         pass
+
+
+class Largest(TorchDispatchMode):
+    """How many bytes the largest tensor has that is made meanwhile."""
+
+    def __init__(self):
+        super().__init__()
+        self.size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        known = {each.untyped_storage().data_ptr() for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)}
+        found = func(*args, **(kwargs or {}))
+        made = [each.untyped_storage() for each in tree_leaves(found) if isinstance(each, torch.Tensor)]
+        self.size = max([self.size, *(each.nbytes() for each in made if each.data_ptr() not in known)])
+        return found
+
+
+def test_features_that_fill_half_of_the_memory_are_not_copied(monkeypatch):
+    features, clips = bows(640, 9)
+    wanted = train(features, clips, SIZES, Settings(steps=1, batch=2))[0]
+    monkeypatch.setattr(training, "_AT_ONCE", 1000)
+    with Largest() as largest:
+        found = train(features, clips, SIZES, Settings(steps=1, batch=2))[0]
+    assert 0 < largest.size < features.untyped_storage().nbytes() / 4
+    assert torch.allclose(found.mean, wanted.mean, rtol=0, atol=1e-6) and torch.allclose(found.std, wanted.std, rtol=0, atol=1e-6)
+
+
+def test_mean_and_deviation_are_those_of_the_windows_that_count(monkeypatch):
+    monkeypatch.setattr(training, "_AT_ONCE", 50)  # less than a window
+    windows = torch.randn(7, 5, 3, 6).half() * 3 + 1
+    among = torch.tensor([0, 2, 5])
+    mean, std = training._statistics(windows, among)
+    counted = windows[among].double().flatten(0, 2)
+    assert torch.allclose(mean, counted.mean(0).float(), atol=1e-6) and torch.allclose(std, counted.std(0).float(), atol=1e-6)
