@@ -111,6 +111,8 @@ def train_on_videos(sight: Callable[[], Sight], run: Run, kept_in: Path, watch: 
         features, space, seen = workers.from_main(lambda: _features(sight(), run, kept_in, watch, caller))
         sizes = Sizes(space, *features.windows.shape[2:], run.width, run.layers, run.heads)
         kept = kept_in / f"{motion_features.key(features.key, repr(sizes), repr(run.settings))}.training"
+        comfy.model_management.unload_all_models()  # the card is the training's: CLIP has seen all, and the host does not know what torch takes here
+        comfy.model_management.soft_empty_cache()
         with torch.inference_mode(False), torch.enable_grad():  # the host runs nodes without gradients
             model, told = train(
                 features.windows, features.clips, sizes, run.settings, kept, lambda step, loss: watch.trained(step, run.settings.steps, loss),

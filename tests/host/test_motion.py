@@ -387,6 +387,19 @@ def test_features_are_trained_on_as_they_were_read(clip_vision, user, monkeypatc
     assert windows is features.windows and len(windows) == len(features.clips) == 8 and windows.is_contiguous()
 
 
+def test_the_host_s_models_leave_the_card_to_the_training(clip_vision, model, user, monkeypatch):
+    loaded, train = [], motion_training.train
+
+    def count(*given):
+        loaded.append(len(comfy.model_management.current_loaded_models))
+        return train(*given)
+
+    monkeypatch.setattr(motion_training, "train", count)
+    comfy.model_management.load_model_gpu(model)
+    TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
+    assert loaded == [0]
+
+
 def test_bf16_reaches_the_training(clip_vision, user, monkeypatch):
     from fabula.motion import training
 
