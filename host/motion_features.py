@@ -18,6 +18,8 @@ from ..motion.files import written
 from .images import to_pixels
 from .sight import Sight
 
+_AT_ONCE = 16  # frames that CLIP sees together: a window has up to 256
+
 
 class Watch(Protocol):
     """Whoever waits for a training. `check` raises what ends it, where that was asked for."""
@@ -76,8 +78,11 @@ def read_features(sight: Sight, videos: Sequence[Path], frames: int, fps: float,
 def _encode(sight: Sight, path: Path, frames: int, fps: float, file: Path, watch: Watch) -> tuple[torch.Tensor, Report]:
     report, rows = Report(), []
     for window in read_windows([path], frames, fps, report):
-        watch.check()
-        rows.append(sight.see(to_pixels(window.frames)).half().cpu())
+        parts = []
+        for first in range(0, len(window.frames), _AT_ONCE):
+            watch.check()
+            parts.append(sight.see(to_pixels(window.frames[first:first + _AT_ONCE])).half().cpu())
+        rows.append(torch.cat(parts))
     windows = torch.stack(rows) if rows else torch.zeros(0, dtype=torch.float16)
     if not report.unreadable:  # what is wrong may be gone next time: a drive that was not there
         with written(file) as part:

@@ -12,6 +12,9 @@ from PIL import Image, ImageSequence
 
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"}
 PICTURE_SUFFIXES = {".webp", ".gif", ".png"}  # animated ones
+# The most that the shorter side keeps: more than the 224 to 518 pixels that CLIP vision models read, so that these see what they would have seen. A window of 256 frames of 4K
+# would be 6 GB, and 25 as the host's tensor.
+_SIDE = 640
 _SEEN_AT = 32  # pixels along a side at which frames are compared
 _CUT = 0.22  # mean difference of two neighbours, of 1: more is another shot
 _PAUSE = 600.0  # seconds from frame to frame: more is a broken time stamp, and filling it up with one frame could take for ever
@@ -89,7 +92,7 @@ def _readable(path: Path, fps: float, report: Report) -> Iterator[tuple[float, I
 
 
 def sample_frames(path: Path, fps: float) -> Iterator[tuple[float, Image.Image]]:
-    """(seconds, RGB frame) at every 1 / fps seconds: what is shown at that time, whatever the file's own, perhaps uneven, rate is.
+    """(seconds, RGB frame) at every 1 / fps seconds: what is shown at that time, whatever the file's own, perhaps uneven, rate is. Large frames are made smaller.
 
     Raises: ValueError where a frame would be shown for longer than anything that moves; what the decoders raise.
     """
@@ -102,11 +105,17 @@ def sample_frames(path: Path, fps: float) -> Iterator[tuple[float, Image.Image]]
         before = time
         # All that were due before this frame came show the one before it.
         while last is not None and due < time - begin - 1e-6:
+            last = _shrunk(last)
             yield due, last
             due += step
         last = frame
     if last is not None and due <= time - begin + 1e-6:
-        yield due, last
+        yield due, _shrunk(last)
+
+
+def _shrunk(frame: Image.Image) -> Image.Image:
+    scale = _SIDE / min(frame.size)
+    return frame if scale >= 1 else frame.resize([max(1, round(side * scale)) for side in frame.size], Image.Resampling.LANCZOS)
 
 
 def _frames(path: Path) -> Iterator[tuple[float, Image.Image]]:

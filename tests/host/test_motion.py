@@ -295,6 +295,18 @@ def test_an_interrupt_while_encoding_loses_one_video_and_a_new_one_costs_itself(
     assert len(encoded) == so_far + 2 + 10  # other features
 
 
+def test_long_windows_are_seen_in_parts(clip_vision, user, monkeypatch):
+    from fabula.host import motion_features
+
+    watch = motion_training._HostsWatch()
+    whole = motion_features.read_features(sight.Sight(clip_vision, "penultimate"), [user / "videos" / "1.webp"], 12, 4.0, user / "whole", watch).windows
+    monkeypatch.setattr(motion_features, "_AT_ONCE", 5)
+    sizes, see = [], sight.Sight.see
+    monkeypatch.setattr(sight.Sight, "see", lambda self, pictures: sizes.append(len(pictures)) or see(self, pictures))
+    parts = motion_features.read_features(sight.Sight(clip_vision, "penultimate"), [user / "videos" / "1.webp"], 12, 4.0, user / "parts", watch).windows
+    assert sizes == [5, 5, 2] and parts.shape == whole.shape and torch.allclose(parts.float(), whole.float(), atol=1e-2)
+
+
 def test_another_image_prompt_of_the_same_name_sees_anew(clip_vision, user, monkeypatch):
     (user / "prompts").mkdir()
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "ipadapter", ([str(user / "prompts")], {".safetensors"}))

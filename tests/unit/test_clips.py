@@ -71,6 +71,15 @@ def test_windows_hold_one_shot_that_moves_and_the_rest_is_counted(tmp_path):
     assert str(report).startswith("1 windows used; left out: 1 with a cut, 1 that stand still, 1 files that are too short\ntorn.mp4 cannot be read:")
 
 
+@pytest.mark.parametrize(("size", "wanted"), [((1920, 1080), (1138, 640)), ((700, 2000), (640, 1829)), ((640, 900), (640, 900)), ((3000, 20), (3000, 20))])
+def test_large_frames_are_made_smaller_than_they_were_but_not_than_clip_reads(tmp_path, size, wanted):
+    pictures = [picture(8 * n).resize(size) for n in range(4)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], duration=250)
+    windows = list(read_windows([tmp_path / "a.webp"], 4, 4, Report()))
+    assert [frame.size for frame in windows[0].frames] == [wanted] * 4
+    assert [round(place(frame.resize((64, 48))) / 8) for frame in windows[0].frames] == [0, 1, 2, 3]
+
+
 def write_sound(path: Path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)
