@@ -124,15 +124,15 @@ def train(options: argparse.Namespace, workers, stop: Stop) -> int:
             clip_vision = load_clip_vision(options.clip_vision)
         return Sight(clip_vision, options.space, options.image_prompt)
 
-    trained = train_on_videos(sight, run, options.resume_folder or user_folder(), Console(workers, stop), caller, workers)
-    if not workers.main:
-        return 0
-    print(trained.told, flush=True)
     def place(path):
         """The path, or one beside it where a file has come there meanwhile: hours of training shall not end for that."""
         path.parent.mkdir(parents=True, exist_ok=True)
         return nullcontext(path) if options.overwrite else claimed(chain([path], (path.with_stem(f"{path.stem}_{number}") for number in count(2))))
 
+    trained = train_on_videos(sight, run, options.resume_folder or user_folder(), Console(workers, stop), caller, workers)
+    if not workers.main:
+        return 0
+    print(trained.told, flush=True)
     with errors_of(NAME):
         with place(options.output) as output:
             trained.save(output)
