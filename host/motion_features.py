@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,8 @@ from ..motion.clips import Report, read_windows
 from ..motion.files import written
 from .images import to_pixels
 from .sight import Sight
+
+_AT_ONCE = 16  # frames that CLIP sees together: a window has up to 256
 
 
 class Watch(Protocol):
@@ -48,7 +50,7 @@ def read_features(sight: Sight, videos: Sequence[Path], frames: int, fps: float,
 
     Raises: ValueError where there is no window; OSError where one cannot be kept, after which the next run goes on behind the videos that were.
     """
-    into = folder / key(_weights(sight.clip_vision), repr((frames, fps, sight.name)))
+    into = folder / key(_fingerprint(sight.weights()), repr((frames, fps, sight.name)))
     into.mkdir(parents=True, exist_ok=True)
     report, rows, clips, keys = Report(), [], [], []
     kept = [(path, _kept_file(path, into)) for path in videos]
@@ -70,19 +72,32 @@ def read_features(sight: Sight, videos: Sequence[Path], frames: int, fps: float,
             keys.append(f"{file.name} {len(windows)}")
     if not rows:
         raise ValueError(f"no window of {frames} frames at {fps:g} a second can be used. Put longer videos there that move, or choose fewer frames or more a second. {report}")
-    return Features(torch.cat(rows), torch.tensor(clips), report, before, key(into.name, *keys))
+    return Features(_joined(rows), torch.tensor(clips), report, before, key(into.name, *keys))
 
 
 def _encode(sight: Sight, path: Path, frames: int, fps: float, file: Path, watch: Watch) -> tuple[torch.Tensor, Report]:
     report, rows = Report(), []
     for window in read_windows([path], frames, fps, report):
-        watch.check()
-        rows.append(sight.see(to_pixels(window.frames)).half().cpu())
+        parts = []
+        for first in range(0, len(window.frames), _AT_ONCE):
+            watch.check()
+            parts.append(sight.see(to_pixels(window.frames[first:first + _AT_ONCE])).half().cpu())
+        rows.append(torch.cat(parts))
     windows = torch.stack(rows) if rows else torch.zeros(0, dtype=torch.float16)
     if not report.unreadable:  # what is wrong may be gone next time: a drive that was not there
         with written(file) as part:
             save_file({"windows": windows.contiguous()}, part, {"report": json.dumps(asdict(report))})
     return windows, report
+
+
+def _joined(rows: list[torch.Tensor]) -> torch.Tensor:
+    """Behind one another; `rows` is emptied on the way, so that they are never in the memory twice."""
+    whole, done = torch.empty(sum(map(len, rows)), *rows[0].shape[1:], dtype=rows[0].dtype), 0
+    while rows:
+        part = rows.pop(0)
+        whole[done:done + len(part)] = part
+        done += len(part)
+    return whole
 
 
 def _read(file: Path) -> tuple[torch.Tensor, Report] | None:
@@ -104,9 +119,9 @@ def _kept_file(path: Path, into: Path) -> Path:
     return into / f"{key(str(path), state)}.features"
 
 
-def _weights(clip_vision) -> str:
-    """Which CLIP it is: a little of each of its tensors."""
-    return repr([(name, tuple(value.shape), value.flatten()[:4].float().tolist()) for name, value in clip_vision.get_sd().items()])
+def _fingerprint(weights: Mapping[str, torch.Tensor]) -> str:
+    """Which weights these are: a little of each tensor."""
+    return repr([(name, tuple(value.shape), value.flatten()[:4].float().tolist()) for name, value in weights.items()])
 
 
 def key(*parts: str) -> str:

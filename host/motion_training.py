@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -17,9 +18,10 @@ from PIL import Image
 
 from ..motion.checkpoint import save
 from ..motion.clips import find_videos
+from ..motion.files import claimed
 from ..motion.plot import plot_losses
-from ..motion.predictor import MotionPredictor, Sizes
-from ..motion.training import Log, Settings, train
+from ..motion.predictor import SPACES, MotionPredictor, Sizes
+from ..motion.training import Log, Settings, check_settings, train
 from ..motion.workers import ALONE, Workers
 from . import motion_features
 from .errors import errors_of
@@ -78,8 +80,8 @@ class Trained:
     @property
     def title(self) -> str:
         errors = self.told.errors
-        verdict = "better" if self.told.beats_linear else "NOT better"
-        return f"held out: predictor {errors['predictor']:.4f}, linear {errors['linear']:.4f}, slerp {errors['slerp']:.4f}: {verdict} than linear"
+        verdict = "too few to judge" if self.told.too_few else "better than linear" if self.told.beats_linear else "NOT better than linear"
+        return f"held out: predictor {errors['predictor']:.4f}, linear {errors['linear']:.4f}, slerp {errors['slerp']:.4f}: {verdict}"
 
     def plot(self) -> Image.Image:
         return plot_losses(self.told.losses, self.title)
@@ -103,13 +105,18 @@ def train_on_videos(sight: Callable[[], Sight], run: Run, kept_in: Path, watch: 
     Raises: ValueError for a folder without usable videos, settings that do not fit; OSError where a file cannot be written; what `watch` raises.
     """
     with errors_of(caller.name):
+        device = comfy.model_management.get_torch_device()
+        Sizes(SPACES[0], 1, 1, run.width, run.layers, run.heads)  # raises now, not when all videos are encoded
+        check_settings(run.settings, run.frames, device, workers)
         features, space, seen = workers.from_main(lambda: _features(sight(), run, kept_in, watch, caller))
         sizes = Sizes(space, *features.windows.shape[2:], run.width, run.layers, run.heads)
         kept = kept_in / f"{motion_features.key(features.key, repr(sizes), repr(run.settings))}.training"
+        comfy.model_management.unload_all_models()  # the card is the training's: CLIP has seen all, and the host does not know what torch takes here
+        comfy.model_management.soft_empty_cache()
         with torch.inference_mode(False), torch.enable_grad():  # the host runs nodes without gradients
             model, told = train(
-                features.windows.clone(), features.clips.clone(), sizes, run.settings, kept, lambda step, loss: watch.trained(step, run.settings.steps, loss),
-                comfy.model_management.get_torch_device(), workers,
+                features.windows, features.clips, sizes, run.settings, kept, lambda step, loss: watch.trained(step, run.settings.steps, loss),
+                device, workers,
             )
     return Trained(model, run, features, told, kept, seen)
 
@@ -177,10 +184,10 @@ def train_predictor(clip_vision, space: str, image_prompt: str, clips_folder: st
     folder = folder_paths.get_folder_paths(MOTION)[0]
     with errors_of(caller.name):
         os.makedirs(folder, exist_ok=True)
-    into, stem, counter, subfolder = save_path(NODE, filename_prefix, folder)
+    save_path(NODE, filename_prefix, folder)  # raises now, not when hours are over
     trained = train_on_videos(lambda: sight, run(Path(folder_paths.get_input_directory(), clips_folder.strip())), user_folder(), _HostsWatch(), caller)
-    name = f"{stem}_{counter:05}_.safetensors"
-    with errors_of(caller.name):
-        trained.save(Path(into, name))
-    text = f"{os.path.join(subfolder, name)}\n{trained.features}\n{trained.told}"
-    return Predictor(name, patcher_of(trained.model)), trained.plot(), text
+    into, stem, counter, subfolder = save_path(NODE, filename_prefix, folder)
+    with errors_of(caller.name), claimed(Path(into, f"{stem}_{number:05}_.safetensors") for number in count(counter)) as path:
+        trained.save(path)
+    text = f"{os.path.join(subfolder, path.name)}\n{trained.features}\n{trained.told}"
+    return Predictor(path.name, patcher_of(trained.model)), trained.plot(), text

@@ -28,6 +28,11 @@ class Sight:
         if self._prompt is not None:
             self.nothing()  # raises, where what is seen later would seem to be at fault
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Of all that sees: CLIP, and the image prompt."""
+        prompt = {} if self._prompt is None else self._prompt.model.image_proj.state_dict()
+        return {**self.clip_vision.get_sd(), **{f"image_proj.{name}": value for name, value in prompt.items()}}
+
     def see(self, pictures: torch.Tensor) -> torch.Tensor:
         """(pictures, height, width, channels) in 0..1 to (pictures, tokens, channels), float32."""
         if self._prompt is None:

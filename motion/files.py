@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -24,9 +24,37 @@ def written(path: Path) -> Iterator[Path]:
     except torch.cuda.OutOfMemoryError:
         raise  # a RuntimeError too, of a card and not of a disk
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise classes of their own for a full disk
-        raise OSError(f"{path} cannot be written ({_reason(error)}). Make room on its disk, or allow writing there, and run it again: what was finished before is kept.") from error
+        raise _unwritable(path, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(paths: Iterable[Path]) -> Iterator[Path]:
+    """Gives the first of `paths` that is free, an empty file there already, so that nobody who looks at the same time finds it free as well. It goes where it is still empty
+    when the block raises.
+
+    Raises: OSError, as `written`.
+    """
+    for path in paths:
+        try:
+            path.open("xb").close()
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise _unwritable(path, error) from error
+    try:
+        yield path
+    except BaseException:
+        with suppress(FileNotFoundError):
+            if path.stat().st_size == 0:
+                path.unlink()
+        raise
+
+
+def _unwritable(path: Path, error: BaseException) -> OSError:
+    return OSError(f"{path} cannot be written ({_reason(error)}). Make room on its disk, or allow writing there, and run it again: what was finished before is kept.")
 
 
 def _reason(error: BaseException) -> str:

@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass, field
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from .interpolation import MODES, interpolate
 from .predictor import MotionPredictor
 
 _AT_ONCE = 16  # windows
+_LEAST = 5  # held-out clips that show something: of fewer, one that is unlike the others decides
 
 
 @dataclass
@@ -26,23 +28,32 @@ class Log:
     @property
     def beats_linear(self) -> bool:
         """Whether it is better than linear on held-out clips beyond what chance among these clips gives (95 %, one-sided)."""
-        if len(self.ratios) < 2:
+        if self.too_few:
             return False
         logs = torch.tensor(self.ratios).log()
-        return float(logs.mean() + 1.645 * logs.std() / math.sqrt(len(logs))) < 0
+        return float(logs.mean() + stdtrit(len(logs) - 1, 0.95) * logs.std() / math.sqrt(len(logs))) < 0
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few held-out clips to say either."""
+        return len(self.ratios) < _LEAST
 
     def __str__(self) -> str:
         lines = [f"{name}: {error:.4f}" for name, error in self.errors.items()]
-        verdict = "beats" if self.beats_linear else "does NOT beat"
-        few = " One held-out clip is too few to show it." if len(self.ratios) == 1 else ""
-        return "\n".join([f"error on {len(self.ratios)} held-out clips, in squared deviations:", *lines, f"The predictor {verdict} linear interpolation.{few}"])
+        if self.too_few:
+            verdict = f"These are too few clips to show whether the predictor beats linear interpolation. Train on more videos, so that at least {_LEAST} are held out."
+        else:
+            verdict = f"The predictor {'beats' if self.beats_linear else 'does NOT beat'} linear interpolation."
+        return "\n".join([f"error on {len(self.ratios)} held-out clips, in squared deviations:", *lines, verdict])
 
 
 @torch.inference_mode()
-def evaluate(model: MotionPredictor, features: Tensor, clips: Tensor, log: Log) -> None:
+def evaluate(model: MotionPredictor, features: Tensor, clips: Tensor, log: Log, among: Tensor | None = None) -> None:
     """Fills `log.errors` and `log.ratios` with what the predictor, and what needs no training, get wrong on windows (windows, frames, tokens, channels); clips: (windows,)
-    int, which video each is of."""
-    parts = [_errors(model, part.to(model.mean.device).float()) for part in features.split(_AT_ONCE)]
+    int, which video each is of. among: the indices of the windows that count; else all."""
+    among = torch.arange(len(features)) if among is None else among
+    clips = clips[among]
+    parts = [_errors(model, features[some].to(model.mean.device).float()) for some in among.split(_AT_ONCE)]
     errors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     log.errors = {name: float(each.mean()) for name, each in errors.items()}
     log.ratios = [float(errors["predictor"][clips == clip].mean() / errors["linear"][clips == clip].mean().clamp_min(1e-12)) for clip in clips.unique()]

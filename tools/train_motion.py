@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 import time
+from contextlib import nullcontext
+from itertools import chain, count
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -105,7 +107,7 @@ def train(options: argparse.Namespace, workers, stop: Stop) -> int:
     from fabula.host.errors import errors_of
     from fabula.host.motion_training import Caller, Run, train_on_videos, user_folder
     from fabula.host.sight import Sight
-    from fabula.motion.files import written
+    from fabula.motion.files import claimed, written
     from fabula.motion.training import Settings
 
     if not workers.main:
@@ -122,19 +124,23 @@ def train(options: argparse.Namespace, workers, stop: Stop) -> int:
             clip_vision = load_clip_vision(options.clip_vision)
         return Sight(clip_vision, options.space, options.image_prompt)
 
+    def place(path):
+        """The path, or one beside it where a file has come there meanwhile: hours of training shall not end for that."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return nullcontext(path) if options.overwrite else claimed(chain([path], (path.with_stem(f"{path.stem}_{number}") for number in count(2))))
+
     trained = train_on_videos(sight, run, options.resume_folder or user_folder(), Console(workers, stop), caller, workers)
     if not workers.main:
         return 0
     print(trained.told, flush=True)
     with errors_of(NAME):
-        output = _free(options.output, options.overwrite)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        trained.save(output)
+        with place(options.output) as output:
+            trained.save(output)
         print(f"The predictor is {output}.", flush=True)
         if options.plot:
-            options.plot.parent.mkdir(parents=True, exist_ok=True)
-            with written(options.plot) as part:
+            with place(options.plot) as plot, written(plot) as part:
                 trained.plot().save(part, "PNG")
+            print(f"The loss is {plot}.", flush=True)
     return 0
 
 
@@ -193,15 +199,6 @@ class Console:
 
 def _existing(folder: Path) -> Path:
     return folder if folder.exists() else _existing(folder.parent)
-
-
-def _free(path: Path, overwrite: bool) -> Path:
-    """The path, or one beside it where a file has come there meanwhile: hours of training shall not end for that."""
-    found, number = path, 1
-    while found.exists() and not overwrite:
-        number += 1
-        found = path.with_stem(f"{path.stem}_{number}")
-    return found
 
 
 def _tell(workers, text: str) -> None:

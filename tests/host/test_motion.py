@@ -297,6 +297,32 @@ def test_an_interrupt_while_encoding_loses_one_video_and_a_new_one_costs_itself(
     assert len(encoded) == so_far + 2 + 10  # other features
 
 
+def test_long_windows_are_seen_in_parts(clip_vision, user, monkeypatch):
+    from fabula.host import motion_features
+
+    watch = motion_training._HostsWatch()
+    whole = motion_features.read_features(sight.Sight(clip_vision, "penultimate"), [user / "videos" / "1.webp"], 12, 4.0, user / "whole", watch).windows
+    monkeypatch.setattr(motion_features, "_AT_ONCE", 5)
+    sizes, see = [], sight.Sight.see
+    monkeypatch.setattr(sight.Sight, "see", lambda self, pictures: sizes.append(len(pictures)) or see(self, pictures))
+    parts = motion_features.read_features(sight.Sight(clip_vision, "penultimate"), [user / "videos" / "1.webp"], 12, 4.0, user / "parts", watch).windows
+    assert sizes == [5, 5, 2] and parts.shape == whole.shape and torch.allclose(parts.float(), whole.float(), atol=1e-2)
+
+
+def test_another_image_prompt_of_the_same_name_sees_anew(clip_vision, user, monkeypatch):
+    (user / "prompts").mkdir()
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "ipadapter", ([str(user / "prompts")], {".safetensors"}))
+    encoded, counts = count_encoded(monkeypatch), []
+    for seed in (2, 3, 3):
+        torch.manual_seed(seed)
+        save_file(ImagePrompt(ImagePromptSizes("base", 1024, 16, 2, (8,))).state_dict(), user / "prompts" / "a.safetensors")
+        encoded.clear()
+        TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", image_prompt_name="a.safetensors", **{**SMALL, "space": "projected"})
+        counts.append(len(encoded))
+    nothing = 1  # that the prompt fits the CLIP is seen each time
+    assert counts == [8 + nothing, 8 + nothing, nothing]
+
+
 def test_corrupt_videos_are_told_every_time_and_damaged_features_encoded_anew(clip_vision, user, monkeypatch):
     (user / "videos" / "torn.mp4").write_bytes(b"no video")
     (user / "videos" / "torn.webp").write_bytes((user / "videos" / "1.webp").read_bytes()[:60])
@@ -337,6 +363,55 @@ def test_a_full_disk_keeps_what_was_encoded_and_trained(clip_vision, user, monke
     monkeypatch.setattr(comfy.utils.ProgressBar, "update_absolute", lambda self, step, *given: steps.append(step))
     train()
     assert steps == [] and [file.name for file in user.glob("walk*")] == ["walk_00001_.safetensors"] and not list((user / "user").rglob("*.training"))
+
+
+def test_a_predictor_that_came_meanwhile_is_not_overwritten(clip_vision, user, monkeypatch):
+    train = motion_training.train_on_videos
+
+    def slow(*given):
+        trained = train(*given)
+        (user / "walk_00001_.safetensors").write_bytes(b"of another ComfyUI")
+        return trained
+
+    monkeypatch.setattr(motion_training, "train_on_videos", slow)
+    text = TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL).ui.as_dict()["text"][0]
+    assert text.startswith("walk_00002_.safetensors") and (user / "walk_00001_.safetensors").read_bytes() == b"of another ComfyUI"
+    assert LoadMotionPredictor.execute("walk_00002_.safetensors")
+
+
+@pytest.mark.parametrize(("options", "words"), [({"heads": 3}, "divided among 3 heads"), ({"bf16": True}, "has no bf16"), ({"frames": 2}, "nothing between their ends")])
+def test_settings_are_refused_before_hours_of_encoding(clip_vision, user, monkeypatch, options, words):
+    from fabula.motion import training
+
+    monkeypatch.setattr(training, "has_bf16", lambda device: False)
+    encoded = count_encoded(monkeypatch)
+    with pytest.raises(ValueError, match=f"^Fabula_TrainMotionPredictor: .*{words}"):
+        TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **{**SMALL, **options})
+    assert not encoded
+
+
+def test_features_are_trained_on_as_they_were_read(clip_vision, user, monkeypatch):
+    """They may fill half of the memory, and the host's inference mode is no reason for a copy."""
+    read, train, given = motion_training.read_features, motion_training.train, []
+    monkeypatch.setattr(motion_training, "read_features", lambda *all: given.append(read(*all)) or given[0])
+    monkeypatch.setattr(motion_training, "train", lambda windows, *rest: given.append(windows) or train(windows, *rest))
+    with torch.inference_mode():
+        TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
+    features, windows = given
+    assert windows is features.windows and len(windows) == len(features.clips) == 8 and windows.is_contiguous()
+
+
+def test_the_host_s_models_leave_the_card_to_the_training(clip_vision, model, user, monkeypatch):
+    loaded, train = [], motion_training.train
+
+    def count(*given):
+        loaded.append(len(comfy.model_management.current_loaded_models))
+        return train(*given)
+
+    monkeypatch.setattr(motion_training, "train", count)
+    comfy.model_management.load_model_gpu(model)
+    TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", **SMALL)
+    assert loaded == [0]
 
 
 def test_bf16_reaches_the_training(clip_vision, user, monkeypatch):

@@ -76,6 +76,19 @@ def test_it_reports_trains_judges_and_writes_once(world):
     assert over.returncode == 0 and "4 videos were encoded before" in over.stdout and (world / "new" / "walk.safetensors").read_bytes() != before
 
 
+def test_what_came_meanwhile_is_not_overwritten(world):
+    names = ("late.safetensors", "late.png")
+    with subprocess.Popen(command(world, names[0], "--steps", "40", "--plot", str(world / names[1])), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        for line in child.stdout:
+            if "windows used" in line:
+                for name in names:
+                    (world / name).write_bytes(b"somebody's")
+                break
+        told, errors = child.communicate(timeout=100)
+    assert child.returncode == 0 and "late_2.safetensors" in told and "late_2.png" in told, errors
+    assert all((world / name).read_bytes() == b"somebody's" for name in names) and load(world / "late_2.safetensors") and Image.open(world / "late_2.png")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no Ctrl-C to one process alone")
 def test_ctrl_c_keeps_it_and_the_next_run_goes_on(world):
     reached = []

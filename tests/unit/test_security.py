@@ -45,6 +45,7 @@ WRITERS = {
     ("host/motion_training.py", "save"): "the path that `train_predictor` gives; what is deleted is the state kept in the user folder",
     ("host/motion_training.py", "train_predictor"): "models/fabula_motion, by `save_path`",
     ("motion/checkpoint.py", "save"): "the path that host/motion_training.py gives",
+    ("motion/files.py", "claimed"): "an empty file at one of the paths that it is given; what is deleted is that one",
     ("motion/files.py", "written"): "beside the path that it is given, then there",
     ("motion/text_track.py", "add_track"): "a path in the temp folder of host/caption_film.py",
     ("motion/training.py", "keep"): "the path that host/motion_training.py gives, in the user folder",
