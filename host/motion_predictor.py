@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +13,15 @@ import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..motion.checkpoint import load
+from ..motion.checkpoint import load, read_notes
 from ..motion.interpolation import MODES, interpolate
 from ..motion.predictor import MotionPredictor
 from .errors import errors_of
 from .folders import MOTION
 from .sight import PROJECTED, Sight
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,11 @@ class Transition:
 
 
 class Predictor:
-    """What the socket FABULA_PREDICTOR carries: a mode of `interpolate`, or a trained MotionPredictor in a ModelPatcher, which the host loads and frees."""
+    """What the socket FABULA_PREDICTOR carries: a mode of `interpolate`, or a trained MotionPredictor in a ModelPatcher, which the host loads and frees. seen: the name of the Sight
+    whose features it was trained on, where its file says so."""
 
-    def __init__(self, name: str, patcher: ModelPatcher | None = None) -> None:
-        self.name = name
-        self.patcher = patcher
+    def __init__(self, name: str, patcher: ModelPatcher | None = None, seen: str = "") -> None:
+        self.name, self.patcher, self.seen = name, patcher, seen
 
     @property
     def space(self) -> str | None:
@@ -88,10 +92,10 @@ def load_predictor(node: str, name: str) -> Predictor:
     if path is None:
         raise ValueError(f"{node}: input 'predictor_name' is {name!r}, which is not in models/{MOTION}. There are: {', '.join(names())}.")
     try:
-        model = load(Path(path))
+        model, seen = load(Path(path)), read_notes(Path(path)).get("seen", "")
     except ValueError as error:
         raise ValueError(f"{node}: input 'predictor_name': {error}") from error
-    return Predictor(name, patcher_of(model))
+    return Predictor(name, patcher_of(model), seen)
 
 
 def patcher_of(model: MotionPredictor) -> ModelPatcher:
@@ -114,6 +118,8 @@ def predict_motion(node: str, predictor: Predictor, clip_vision, keyframes: torc
     with errors_of(node):
         sight = Sight(clip_vision, space, image_prompt)
         features, nothing = sight.see(keyframes), sight.nothing()
+    if space == PROJECTED and predictor.seen not in ("", sight.name):  # the same image prompt may have got another name
+        log.warning("%s: %s was trained on the features '%s', and gets '%s'. If these are not the same image prompt, what it says means nothing.", node, predictor.name, predictor.seen, sight.name)
     if predictor.patcher is not None and features.shape[1:] != (predictor.patcher.model.sizes.tokens, predictor.patcher.model.sizes.channels):
         sizes = predictor.patcher.model.sizes
         raise ValueError(

@@ -190,4 +190,4 @@ def train_predictor(clip_vision, space: str, image_prompt: str, clips_folder: st
     with errors_of(caller.name), claimed(Path(into, f"{stem}_{number:05}_.safetensors") for number in count(counter)) as path:
         trained.save(path)
     text = f"{os.path.join(subfolder, path.name)}\n{trained.features}\n{trained.told}"
-    return Predictor(path.name, patcher_of(trained.model)), trained.plot(), text
+    return Predictor(path.name, patcher_of(trained.model), trained.seen), trained.plot(), text

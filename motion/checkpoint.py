@@ -44,3 +44,9 @@ def load(path: Path) -> MotionPredictor:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path.name} is damaged: {error}") from error
     return predictor.eval()
+
+
+def read_notes(path: Path) -> dict[str, str]:
+    """What `save` was given as notes, of a file that `load` has read."""
+    with safe_open(path, "pt") as file:
+        return file.metadata()

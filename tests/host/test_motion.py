@@ -218,7 +218,7 @@ def test_the_host_trains_again_where_a_video_was_added(user):
     assert TrainMotionPredictor.fingerprint_inputs(clips_folder="none") == []  # told when it runs
 
 
-def test_a_predictor_of_an_image_prompt_s_tokens_is_trained_and_used(clip_vision, keyframes, user, monkeypatch):
+def test_a_predictor_of_an_image_prompt_s_tokens_is_trained_and_used(clip_vision, keyframes, user, monkeypatch, caplog):
     (user / "prompts").mkdir()
     for name, width in (("base.safetensors", 1024), ("other.safetensors", 64)):
         torch.manual_seed(2)
@@ -231,6 +231,10 @@ def test_a_predictor_of_an_image_prompt_s_tokens_is_trained_and_used(clip_vision
         assert file.metadata()["seen"] == "projected base.safetensors"
     motion = predict(clip_vision, keyframes, "walk_00001_.safetensors", space="projected", image_prompt_name="base.safetensors")[0][0]
     assert motion.features.shape == (FRAMES, 2, 16) and not torch.equal(motion.features[2], motion.features[0])
+    assert "was trained on" not in caplog.text
+    (user / "prompts" / "base.safetensors").rename(user / "prompts" / "same size.safetensors")
+    predict(clip_vision, keyframes, "walk_00001_.safetensors", space="projected", image_prompt_name="same size.safetensors")
+    assert "walk_00001_.safetensors was trained on the features 'projected base.safetensors', and gets 'projected same size.safetensors'" in caplog.text
     for name, words in (("", "input 'image_prompt_name' is empty"), ("other.safetensors", "gives features of 1024 channels, but input 'image_prompt_name' .other.safetensors. reads 64")):
         with pytest.raises(ValueError, match=f"^Fabula_TrainMotionPredictor: .*{words}"):
             TrainMotionPredictor.execute("videos", clip_vision, 2, "walk", image_prompt_name=name, **options)

@@ -253,7 +253,7 @@ class Largest(TorchDispatchMode):
 
 
 def test_features_that_fill_half_of_the_memory_are_not_copied(monkeypatch):
-    features, clips = bows(640, 9)
+    features, clips = bows(2560, 9)
     wanted = train(features, clips, SIZES, Settings(steps=1, batch=2))[0]
     monkeypatch.setattr(training, "_AT_ONCE", 1000)
     with Largest() as largest:
