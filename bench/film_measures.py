@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# What a film must have to pass. The bounds are set on drawings alone (`film_fakes.py`, and the clips themselves slowed, late and boiling), not on what the decoder draws.
-MOTION = (0.5, 2.0)  # of the true clip's: half of it is a film that lingers, twice of it one whose frames are out of order
+# What a film must have to pass. Motion, agreement and progress are bounded by what drawings have (`film_fakes.py`, and the clips themselves late or out of order), not by what the decoder draws.
+MOTION = (0.5, 2.0)  # of the true clip's: a figure half blended away has a third, frames out of order about twice
 LEAST_PROGRESS = 0.9  # a cut in the middle has 0.87, the most of two values
 LEAST_AGREEMENT = 0.35  # a film that lags one frame of 13 has about 0.5, two frames 0.2; a blend of the ends, boiling or not, less than 0.05
 MOST_END_ERROR = 0.05  # mean difference of a pixel
