@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,8 +87,8 @@ class Rows:
     height: int
     images_per_panel: int = 1
 
-    def pick(self, each: Sequence) -> list:
-        """What the rows get of something that there is for each panel of the story."""
+    def pick(self, each: Sequence | Mapping) -> list:
+        """What the rows get of something that there is for each panel of the story, or of the rows."""
         return [each[panel] for panel in self.panels for _ in range(self.images_per_panel)]
 
 
@@ -97,19 +97,20 @@ def encode_rows(clip: CLIP, node: str, prompts: Sequence[dict], words: Sequence[
     """One conditioning row for each of `rows`, of the prompts of all panels. words: where each panel's prompt describes whom; None: it does not. chunks: how long each row becomes.
     known: what has been encoded already, for more than one call. change: what becomes of a panel's cond, (tokens, channels)."""
     known = {} if known is None else known
-    encoded = []
-    for prompt in rows.pick(prompts):
+    encoded = {}
+    for panel in dict.fromkeys(rows.panels):
+        prompt = prompts[panel]
         key = repr(prompt)
         if key not in known:
             known[key] = clip.encode_from_tokens_scheduled(prompt)
-        encoded.append(known[key])
+        changed = [(cond if change is None else change(panel, cond[0])[None], options) for cond, options in known[key]]
+        encoded[panel] = [(cond.repeat(1, chunks // chunks_of(prompt), 1), options) for cond, options in changed]
     size = {"width": rows.width, "height": rows.height, "crop_w": 0, "crop_h": 0, "target_width": rows.width, "target_height": rows.height}
     extra = {**size, story_rows.KEY: story_rows.describe(rows.story, rows.panels, words, rows.images_per_panel)}
     entries = []
     # More than one entry a prompt where the user schedules the text encoder's weights; the n-th ones belong together.
-    for parts in zip(*encoded):
-        conds = [cond if change is None else change(panel, cond[0])[None] for panel, (cond, _) in zip(rows.pick(range(len(prompts))), parts)]
-        conds = [cond.repeat(1, chunks // chunks_of(prompt), 1) for cond, prompt in zip(conds, rows.pick(prompts))]
+    for parts in zip(*rows.pick(encoded)):
+        conds = [cond for cond, _ in parts]
         if len({c.shape[1:] for c in conds}) > 1:
             raise ValueError(
                 f"{node}: input 'clip' gives rows of different sizes ({', '.join(str(tuple(c.shape)) for c in conds)}), "

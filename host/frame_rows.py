@@ -21,6 +21,11 @@ def frame_window(transformer_options: dict) -> list[int] | None:
     return (transformer_options.get("ad_params") or {}).get("sub_idxs")
 
 
+def told_frames(transformer_options: dict) -> int:
+    """Frames of the whole film, where the host's context windows cut it and tell; else 0."""
+    return getattr(transformer_options.get("context_window"), "total_frames", 0)
+
+
 def refuse_other_rows(node: str, transformer_options: dict) -> None:
     """Raises: ValueError where consistent attention cuts the rows into tiles or adds a character's: they are a story's panels then and not a clip's frames."""
     for options in transformer_options.get(CONSISTENT, ()):

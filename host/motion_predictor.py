@@ -13,13 +13,12 @@ import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..motion.checkpoint import load, read_notes
+from ..motion.checkpoint import load_with_notes
 from ..motion.interpolation import MODES, interpolate
 from ..motion.predictor import MotionPredictor
 from .errors import errors_of
 from .folders import MOTION
 from .sight import PROJECTED, Sight
-
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +39,9 @@ class Transition:
     image_prompt: str = ""
 
     @classmethod
-    def of(cls, features: torch.Tensor, space: str, nothing: torch.Tensor, index: int = 0, image_prompt: str = "") -> Transition:
-        """One whose features are there."""
-        return cls(index, space, len(features), lambda: features, nothing, image_prompt)
+    def of(cls, features: torch.Tensor, space: str, nothing: torch.Tensor) -> Transition:
+        """The first, whose features are there."""
+        return cls(0, space, len(features), lambda: features, nothing)
 
     @property
     def features(self) -> torch.Tensor:
@@ -92,10 +91,10 @@ def load_predictor(node: str, name: str) -> Predictor:
     if path is None:
         raise ValueError(f"{node}: input 'predictor_name' is {name!r}, which is not in models/{MOTION}. There are: {', '.join(names())}.")
     try:
-        model, seen = load(Path(path)), read_notes(Path(path)).get("seen", "")
+        model, notes = load_with_notes(Path(path))
     except ValueError as error:
         raise ValueError(f"{node}: input 'predictor_name': {error}") from error
-    return Predictor(name, patcher_of(model), seen)
+    return Predictor(name, patcher_of(model), notes.get("seen", ""))
 
 
 def patcher_of(model: MotionPredictor) -> ModelPatcher:

@@ -12,7 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 
 from ..motion.latent_frames import pool_frames
-from .frame_rows import frame_window
+from .frame_rows import frame_window, told_frames
 from .motion_predictor import Transition
 
 NODE = "Fabula_ApplyMotionToWan"
@@ -60,7 +60,7 @@ def _wrapper(features: torch.Tensor, frames: int):
             )
         window, film = frame_window(transformer_options), x.shape[2]
         if window is not None:  # older hosts do not tell how long the film is: it may be as long as the motion
-            film = getattr(transformer_options.get("context_window"), "total_frames", 0) or max(len(features), max(window) + 1)
+            film = told_frames(transformer_options) or max(len(features), max(window) + 1)
         if film != len(features):
             raise ValueError(
                 f"{NODE}: input 'motion' has {frames} frames, which are {len(features)} latent frames, but the sampler's latent has {film}. Set the "

@@ -27,7 +27,14 @@ def save(predictor: MotionPredictor, path: Path, notes: Mapping[str, str] | None
 
 
 def load(path: Path) -> MotionPredictor:
-    """Raises: ValueError, saying what is wrong, for a file that is cut short, of another kind, or of a newer version."""
+    """As `load_with_notes`, without the notes."""
+    return load_with_notes(path)[0]
+
+
+def load_with_notes(path: Path) -> tuple[MotionPredictor, dict[str, str]]:
+    """The predictor, and what else its file says.
+
+    Raises: ValueError, saying what is wrong, for a file that is cut short, of another kind, or of a newer version."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -43,10 +50,4 @@ def load(path: Path) -> MotionPredictor:
         predictor.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path.name} is damaged: {error}") from error
-    return predictor.eval()
-
-
-def read_notes(path: Path) -> dict[str, str]:
-    """What `save` was given as notes, of a file that `load` has read."""
-    with safe_open(path, "pt") as file:
-        return file.metadata()
+    return predictor.eval(), metadata
